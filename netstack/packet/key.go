@@ -43,24 +43,28 @@ func (k FlowKey) Reverse() FlowKey {
 	return k
 }
 
-// Key fills k from a parsed packet with HasL4.
+// Key fills k from a parsed packet. Without HasL4 its ports are 0: the key then
+// names a pair of hosts, not a flow.
 func (p *Packet) Key(k *FlowKey) {
 	p.addrs(&k.Src, &k.Dst)
 	k.SrcPort, k.DstPort = p.SrcPort, p.DstPort
 	k.Proto, k.Version = p.Proto, p.Version
 }
 
-// addrs copies the packet's addresses, IPv4 in mapped form.
+// addrs copies the packet's addresses, IPv4 in mapped form, zero if not IP.
 func (p *Packet) addrs(src, dst *Addr) {
-	if p.Version == 4 {
+	switch p.Version {
+	case 4:
 		h := p.Store[p.L3 : p.L3+20]
 		putV4(src, binary.BigEndian.Uint32(h[12:]))
 		putV4(dst, binary.BigEndian.Uint32(h[16:]))
-		return
+	case 6:
+		h := p.Store[p.L3 : p.L3+40]
+		copy(src[:], h[8:24])
+		copy(dst[:], h[24:40])
+	default:
+		*src, *dst = Addr{}, Addr{}
 	}
-	h := p.Store[p.L3 : p.L3+40]
-	copy(src[:], h[8:24])
-	copy(dst[:], h[24:40])
 }
 
 func putV4(a *Addr, v uint32) {

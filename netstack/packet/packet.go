@@ -1,7 +1,7 @@
 // Package packet holds one frame and what is known about it.
 //
-// Parse proves every length once; afterwards no accessor checks and none can
-// panic, whatever the bytes were. Rewrites happen in place, keep every
+// Parse proves every length once; afterwards no accessor looks at a length
+// again and none can panic, whatever the bytes were. Rewrites happen in place, keep every
 // checksum by incremental update (RFC 1624, equation 3) and never make a wrong
 // checksum right. Nothing in this package allocates on the way of a packet.
 package packet
@@ -155,11 +155,14 @@ type Packet struct {
 	Frag, MoreFrags bool
 	FragOffset      uint16
 	FragID          uint32
-	HasL4           bool // the L4 header is there whole: ports, or ICMP's first 8 bytes
-	L3, L4, Payload int  // starts of the IP header, of L4, of what L4 carries
-	L3End           int  // end of the IP packet; Ethernet padding lies behind it
-	SrcPort         uint16
+	HasL4           bool   // the L4 header is there whole: ports, or ICMP's first 8 bytes
+	L3, L4, Payload int    // starts of the IP header, of L4, of what L4 carries
+	L3End           int    // end of the IP packet; Ethernet padding lies behind it
+	SrcPort         uint16 // ICMP queries: the identifier, in both
 	DstPort         uint16
+	// l4sum is the index of the L4 checksum field, 0 where there is none: the
+	// one place that knows where it lies and whether it is there at all.
+	l4sum int
 }
 
 // Bytes is the whole frame.

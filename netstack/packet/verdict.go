@@ -61,6 +61,8 @@ const (
 	BadFragment     // fragment that ends past 65,535 or is no multiple of 8
 	TinyFragment    // first fragment without its whole L4 header, or offset 8 (RFC 1858, 3128)
 
+	BadOffload // vnet header that does not describe the packet: checksum start, kind or size
+
 	// Found by the port.
 	ForeignMAC   // unicast frame for somebody else
 	Tagged       // VLAN-tagged frame on a port that routes
@@ -106,7 +108,7 @@ var reasonNames = [NumReasons]string{
 	OK: "ok", Truncated: "truncated", BadVersion: "bad-version", BadHeaderLength: "bad-header-length",
 	BadTotalLength: "bad-total-length", BadIPChecksum: "bad-ip-checksum", SourceRoute: "source-route",
 	BadOption: "bad-option", RoutingHeader: "routing-header", ExtensionChain: "extension-chain",
-	BadFragment: "bad-fragment", TinyFragment: "tiny-fragment",
+	BadFragment: "bad-fragment", TinyFragment: "tiny-fragment", BadOffload: "bad-offload",
 	ForeignMAC: "foreign-mac", Tagged: "vlan-tagged", UnknownEther: "unknown-ethertype", FromOurselves: "from-ourselves",
 	Land: "land", Martian: "martian", SpoofedSource: "spoofed-source",
 	NoService: "no-service", NoReal: "no-real", NoFlow: "no-flow", TableFull: "table-full",

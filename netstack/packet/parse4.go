@@ -1,0 +1,107 @@
+package packet
+
+import "encoding/binary"
+
+// IPv4 options (RFC 791 3.1) that Parse knows by name.
+const (
+	optEnd         = 0
+	optNop         = 1
+	optLooseRoute  = 131
+	optStrictRoute = 137
+)
+
+// parse4 proves the IPv4 packet at L3.
+func (p *Packet) parse4() Reason {
+	b := p.Store[p.L3:p.End]
+	if len(b) < 20 {
+		return Truncated
+	}
+	if b[0]>>4 != 4 {
+		return BadVersion
+	}
+	ihl := int(b[0]&15) * 4
+	if ihl < 20 || ihl > len(b) {
+		return BadHeaderLength
+	}
+	total := int(binary.BigEndian.Uint16(b[2:]))
+	if total == 0 && p.Offload.GSO != GSONone {
+		total = len(b) // a super-packet need not say its length
+	}
+	if total < ihl || total > len(b) {
+		return BadTotalLength
+	}
+	p.Version, p.Proto = 4, b[9]
+	p.L3End = p.L3 + total
+	p.L4 = p.L3 + ihl
+	p.Payload = p.L4
+	if ihl == 20 {
+		if !header20OK((*[20]byte)(b)) {
+			return BadIPChecksum
+		}
+	} else {
+		if fold(sum(b[:ihl], 0)) != 0xffff {
+			return BadIPChecksum
+		}
+		if r := checkOptions(b[20:ihl]); r != OK {
+			return r
+		}
+	}
+	if frag := binary.BigEndian.Uint16(b[6:]); frag&0x3fff != 0 {
+		p.fragment4(frag, binary.BigEndian.Uint16(b[4:]))
+		if r := p.checkFragment(p.L3); r != OK || p.FragOffset != 0 {
+			return r
+		}
+	}
+	return p.parseL4()
+}
+
+// fragment4 takes over what the header's fragment word and id say.
+func (p *Packet) fragment4(word, id uint16) {
+	p.Frag = true
+	p.MoreFrags = word&0x2000 != 0
+	p.FragOffset = word << 3
+	p.FragID = uint32(id)
+}
+
+// checkFragment judges a fragment's place in its datagram, before its L4 is
+// looked at. counted is where the length that must stay below 65,536 begins
+// to be counted: the IPv4 header, or what follows the fixed IPv6 header.
+func (p *Packet) checkFragment(counted int) Reason {
+	size := p.L3End - p.L4
+	if p.MoreFrags && size%8 != 0 || size == 0 {
+		return BadFragment
+	}
+	if p.L4-counted+int(p.FragOffset)+size > 0xffff {
+		return BadFragment
+	}
+	// A TCP fragment at offset 8 exists only to overwrite the flags of a first
+	// fragment that has passed a filter (RFC 1858 3.2.2, RFC 3128).
+	if p.FragOffset == 8 && p.Proto == TCP {
+		return TinyFragment
+	}
+	if p.FragOffset != 0 && (p.Offload.NeedsCsum || p.Offload.GSO != GSONone) {
+		return BadOffload
+	}
+	return OK
+}
+
+// checkOptions walks the options area of an IPv4 header. Source routes are
+// refused (RFC 7126 4.3, 4.4), every other well-formed option is kept.
+func checkOptions(b []byte) Reason {
+	for len(b) > 0 {
+		switch b[0] {
+		case optEnd:
+			return OK
+		case optNop:
+			b = b[1:]
+			continue
+		case optLooseRoute, optStrictRoute:
+			return SourceRoute
+		}
+		if len(b) < 2 || b[1] < 2 || int(b[1]) > len(b) {
+			return BadOption
+		}
+		b = b[b[1]:]
+	}
+	return OK
+}

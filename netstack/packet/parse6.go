@@ -1,0 +1,98 @@
+package packet
+
+import "encoding/binary"
+
+// maxExtensions is how many IPv6 extension headers are walked. RFC 8504 5.3
+// lets a node set such a limit; real chains have one or two.
+const maxExtensions = 8
+
+// parse6 proves the IPv6 packet at L3.
+func (p *Packet) parse6() Reason {
+	b := p.Store[p.L3:p.End]
+	if len(b) < 40 {
+		return Truncated
+	}
+	if b[0]>>4 != 6 {
+		return BadVersion
+	}
+	length := int(binary.BigEndian.Uint16(b[4:]))
+	if length == 0 && p.Offload.GSO != GSONone {
+		length = len(b) - 40 // a super-packet need not say its length
+	}
+	if length > len(b)-40 {
+		return BadTotalLength
+	}
+	p.Version, p.Proto = 6, b[6]
+	p.L3End = p.L3 + 40 + length
+	p.L4 = p.L3 + 40
+	p.Payload = p.L4
+	if p.Proto != TCP && p.Proto != UDP && p.Proto != ICMPv6 {
+		waypoint, r := p.walk()
+		if r != OK || p.FragOffset != 0 || waypoint {
+			return r
+		}
+	}
+	return p.parseL4()
+}
+
+// walk moves L4 and Proto over the extension headers. waypoint reports a
+// routing header with segments left: the L4 checksum is then made for another
+// destination than the header's (RFC 8200 8.1), so L4 is left alone.
+func (p *Packet) walk() (waypoint bool, r Reason) {
+	fragmented := false
+	for n := 0; ; n++ {
+		switch p.Proto {
+		case HOPOPTS, ROUTING, FRAGMENT, DSTOPTS, AH:
+		default:
+			return waypoint, OK
+		}
+		// Hop-by-hop options stand first or nowhere (RFC 8200 4.1). A fragment
+		// is not fragmented again (4.5), so a second header of that kind lies.
+		if n == maxExtensions || p.Proto == HOPOPTS && n > 0 || p.Proto == FRAGMENT && fragmented {
+			return waypoint, ExtensionChain
+		}
+		b := p.Store[p.L4:p.L3End]
+		if len(b) < 8 {
+			return waypoint, p.short()
+		}
+		size := int(b[1])*8 + 8
+		switch p.Proto {
+		case AH:
+			size = int(b[1])*4 + 8
+		case FRAGMENT:
+			size = 8
+		case ROUTING:
+			if b[2] == 0 {
+				return waypoint, RoutingHeader
+			}
+			waypoint = waypoint || b[3] != 0
+		}
+		if size > len(b) {
+			return waypoint, p.short()
+		}
+		kind := p.Proto
+		p.Proto = b[0]
+		p.L4 += size
+		p.Payload = p.L4
+		if kind == FRAGMENT {
+			fragmented = true
+			if r := p.fragment6(b); r != OK || p.FragOffset != 0 {
+				return waypoint, r
+			}
+		}
+	}
+}
+
+// fragment6 takes over what the fragment header b says. An atomic fragment is
+// a whole packet and treated as one (RFC 6946).
+func (p *Packet) fragment6(b []byte) Reason {
+	word := binary.BigEndian.Uint16(b[2:])
+	if word&0xfff9 == 0 {
+		return OK
+	}
+	p.Frag = true
+	p.MoreFrags = word&1 != 0
+	p.FragOffset = word &^ 7
+	p.FragID = binary.BigEndian.Uint32(b[4:])
+	return p.checkFragment(p.L3 + 40 + 8)
+}
