@@ -1,0 +1,176 @@
+package lab_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"weir/e2e/lab"
+	"weir/e2e/lab/labtest"
+)
+
+func TestKernelHostsReachEachOther(t *testing.T) {
+	for _, row := range []struct {
+		name          string
+		hosts         int
+		offload, leak bool
+	}{
+		{name: "two stations on a segment share a cable", hosts: 1},
+		{name: "more share a bridge", hosts: 3},
+		{name: "with offloads on", hosts: 1, offload: true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			labtest.RequireKernel(t)
+			labtest.NoLeaks(t)
+			topology := lab.HostTopology(row.hosts, row.hosts)
+			topology.Offload = row.offload
+			reachability(t, labtest.Kernel(t, topology))
+		})
+	}
+}
+
+func TestKernelCapturesAreEvidence(t *testing.T) {
+	labtest.RequireKernel(t)
+	labtest.NoLeaks(t)
+	evidence(t, labtest.Kernel(t, lab.HostTopology(2, 1)))
+}
+
+// Without weir nothing joins the two segments of the routed topology.
+func TestKernelSegmentsAreSeparate(t *testing.T) {
+	w := labtest.Kernel(t, lab.RoutedTopology(2, 2))
+	client, real := w.Host("client1"), w.Host("real1")
+	if _, err := client.Ping(bounded(t), w.Host("client2").Addr4()); err != nil {
+		t.Errorf("a neighbour on the same segment: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := client.Ping(ctx, real.Addr4()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("ping across segments: %v; want it to get no answer", err)
+	}
+}
+
+func TestKernelRunsProgramsOnItsHosts(t *testing.T) {
+	labtest.RequireKernel(t)
+	labtest.NoLeaks(t)
+	w := labtest.Kernel(t, lab.HostTopology(1, 1))
+	out := &strings.Builder{}
+	cmd := exec.Command("cat", "/proc/net/fib_trie")
+	cmd.Stdout = out
+	p, err := w.Host("client1").(lab.Starter).Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if addr := w.Host("client1").Addr4().String(); !strings.Contains(out.String(), addr) {
+		t.Errorf("a program on client1 does not see the address %s", addr)
+	}
+	if addr := w.Host("real1").Addr4().String(); strings.Contains(out.String(), addr) {
+		t.Errorf("a program on client1 sees real1's address %s", addr)
+	}
+}
+
+// A program that ignores SIGTERM, and the one it has started, end with the world.
+func TestKernelCloseEndsPrograms(t *testing.T) {
+	labtest.RequireKernel(t)
+	labtest.NoLeaks(t)
+	w, err := lab.NewKernel(lab.HostTopology(1, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, pipe, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd := exec.Command("sh", "-c", `trap "" TERM; sleep 1000 & echo $!; wait`)
+	cmd.Stdout = pipe
+	p, err := w.Weir().(lab.Starter).Start(cmd)
+	pipe.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	grandchild, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-p.Done():
+	default:
+		t.Error("Close returned before the program had ended")
+	}
+	// Whoever inherits the grandchild reaps it in its own time: a zombie has ended.
+	if stat, err := os.ReadFile("/proc/" + strconv.Itoa(grandchild) + "/stat"); err == nil && !strings.Contains(string(stat), ") Z ") {
+		if err := syscall.Kill(grandchild, 0); err == nil {
+			t.Errorf("process %d still runs: %s", grandchild, stat)
+		}
+	}
+}
+
+func TestKernelCloseEndsADialThatWaits(t *testing.T) {
+	labtest.RequireKernel(t)
+	labtest.NoLeaks(t)
+	w, err := lab.NewKernel(lab.RoutedTopology(1, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	capture, err := w.Capture("client1", lab.ClientSegment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialed := make(chan error, 1)
+	client := w.Host("client1")
+	go func() {
+		_, err := client.Dial(t.Context(), "tcp", "192.0.2.10:80")
+		dialed <- err
+	}()
+	// The ARP request for the gateway that is not there.
+	if _, err := capture.Await(bounded(t), func(f lab.Frame) bool { return f.Out }); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-dialed; err == nil {
+		t.Error("the connection came about")
+	}
+	if _, err := client.Listen("tcp", ":80"); err == nil {
+		t.Error("a closed world still listens")
+	}
+	if err := w.Close(); err != nil {
+		t.Errorf("a second Close: %v", err)
+	}
+}
+
+func TestKernelWeirPlaceIsInsideItsNamespace(t *testing.T) {
+	w := labtest.Kernel(t, lab.RoutedTopology(1, 1))
+	var outer, inner string
+	var once sync.WaitGroup
+	once.Go(func() { outer, _ = os.Readlink("/proc/thread-self/ns/net") })
+	once.Wait()
+	if err := w.Weir().Do(func() (err error) {
+		inner, err = os.Readlink("/proc/thread-self/ns/net")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if inner == outer {
+		t.Errorf("Do ran in the test's own namespace %s", outer)
+	}
+}
