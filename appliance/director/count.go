@@ -1,0 +1,96 @@
+package director
+
+import (
+	"time"
+
+	"weir/netstack/packet"
+)
+
+// Traffic is what went through a real server, seen from the clients.
+type Traffic struct {
+	RequestPackets, RequestBytes uint64 // IP packets, as they are on a wire, and their bytes
+	ReplyPackets, ReplyBytes     uint64
+}
+
+func (t *Traffic) add(u *Traffic) {
+	t.RequestPackets += u.RequestPackets
+	t.RequestBytes += u.RequestBytes
+	t.ReplyPackets += u.ReplyPackets
+	t.ReplyBytes += u.ReplyBytes
+}
+
+// shardCounts are a shard's counters. They are plain numbers, because whoever
+// writes or reads them holds the shard's lock anyway.
+type shardCounts struct {
+	created, expired, evicted uint64
+	traffic                   []Traffic // by the real's id
+}
+
+func (c *shardCounts) of(real uint32) *Traffic {
+	if int(real) >= len(c.traffic) {
+		c.traffic = append(c.traffic, make([]Traffic, int(real)+1-len(c.traffic))...)
+	}
+	return &c.traffic[real]
+}
+
+// account books a packet that leaves: traffic, the flow's age and its state.
+func (s *shard) account(now time.Duration, p *packet.Packet, f *flow, dir direction, tbl *Table) {
+	t, n := s.count.of(f.server), uint64(p.Segments())
+	if dir == request {
+		t.RequestPackets += n
+		t.RequestBytes += uint64(p.IPLen())
+	} else {
+		t.ReplyPackets += n
+		t.ReplyBytes += uint64(p.IPLen())
+	}
+	at := tickOf(now)
+	next := f.state
+	switch {
+	case f.proto == packet.TCP:
+		next = f.state.follow(dir, p.Flags)
+	case dir == reply:
+		next = UDPReplied
+	}
+	switch {
+	case next != f.state:
+		s.enter(f, next, at, tbl)
+	case f.state == UDPNew:
+		if at-f.seen >= touchInterval { // keeps the queue in order of age
+			s.enter(f, UDPNew, at, tbl)
+		}
+	case f.state != SynSent && f.state != SynRecv:
+		f.seen = at
+	}
+}
+
+// Counts are the director's totals.
+type Counts struct {
+	Flows                     int64 // live now
+	Limit                     int64
+	Created, Expired, Evicted uint64
+	FragmentBytes, HeldFrames int // held now
+	FragmentDatagrams         int // known or waited for now
+}
+
+// Counts returns the totals, and the traffic of each real server by its id.
+func (d *Director) Counts() (Counts, []Traffic) {
+	c := Counts{Flows: d.flows.live.Load(), Limit: d.flows.limit}
+	var traffic []Traffic
+	for i := range d.flows.shards {
+		s := &d.flows.shards[i]
+		s.mu.Lock()
+		c.Created += s.count.created
+		c.Expired += s.count.expired
+		c.Evicted += s.count.evicted
+		for id := range s.count.traffic {
+			if id == len(traffic) {
+				traffic = append(traffic, Traffic{})
+			}
+			traffic[id].add(&s.count.traffic[id])
+		}
+		s.mu.Unlock()
+	}
+	c.FragmentDatagrams = d.frags.size()
+	c.HeldFrames, c.HeldBytes = d.held.size()
+	return c, traffic
+}

@@ -1,0 +1,203 @@
+// Package director is the L4 heart of weir: a packet and the time go in, a
+// verdict comes out. It does no I/O, reads no clock, writes no log and knows
+// nothing of gVisor; what it must know of the network it asks a Network.
+//
+// The first packet of a flow takes the slow way: service, scheduler, real
+// server, next hop. What was decided is kept in the flow, so that every later
+// packet of either direction is one lookup, one rewrite and an Emit.
+package director
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"weir/netstack/packet"
+)
+
+// Network is what the director asks of the house around it. Answers must not
+// block; they may be asked for while a shard of the flow table is locked, so an
+// implementation never calls back into the director.
+type Network interface {
+	// Generation grows whenever an answer of NextHop may have changed; never 0.
+	Generation() uint32
+	// NextHop says how dst is reached: packet.OK and the hop, or the reason why
+	// not. NeighbourWait means that it has been asked for now.
+	NextHop(now time.Duration, dst netip.Addr) (packet.Hop, packet.Reason)
+	// PeekHop is NextHop without asking anybody.
+	PeekHop(dst netip.Addr) (packet.Hop, packet.Reason)
+	// Local reports whether addr is one of the appliance's own, VIPs included.
+	Local(addr netip.Addr) bool
+}
+
+// Options are fixed for a director's life; the service table is not among them.
+type Options struct {
+	Network Network
+	// MaxFlows bounds the flow table; 0 means DefaultMaxFlows.
+	MaxFlows int
+	// Seed keys the hash of the flow table against chosen 5-tuples. It comes
+	// from a random source, except where runs must repeat.
+	Seed uint64
+}
+
+// DefaultMaxFlows is the bound of the flow table where the configuration has none.
+const DefaultMaxFlows = 262_144
+
+// Director decides about packets. All methods may be called concurrently.
+type Director struct {
+	net   Network
+	table atomic.Pointer[Table]
+	flows *flowTable
+	frags *fragments
+	held  *hold
+}
+
+// New makes a director with an empty service table.
+func New(o Options) *Director {
+	if o.MaxFlows <= 0 {
+		o.MaxFlows = DefaultMaxFlows
+	}
+	held := newHold()
+	d := &Director{net: o.Network, flows: newFlowTable(o.MaxFlows, o.Seed), frags: newFragments(held), held: held}
+	d.table.Store(NewTable(nil, DefaultTimeouts(), nil))
+	return d
+}
+
+// Table is the service table in force.
+func (d *Director) Table() *Table { return d.table.Load() }
+
+// SetTable puts t in force; packets under way finish with the table before.
+func (d *Director) SetTable(t *Table) { d.table.Store(t) }
+
+// Ingress decides about one parsed packet that entered by port in. On Emit the
+// packet has been rewritten, link header included; otherwise it is untouched.
+func (d *Director) Ingress(now time.Duration, in packet.PortID, p *packet.Packet) packet.Verdict {
+	switch {
+	case p.Proto == packet.ICMP || p.Proto == packet.ICMPv6:
+		return d.icmp(now, in, p)
+	case p.Proto != packet.TCP && p.Proto != packet.UDP:
+		return d.otherProtocol(p)
+	case p.Frag:
+		return d.fragment(now, in, p)
+	}
+	var k packet.FlowKey
+	p.Key(&k)
+	return d.flow(now, in, p, &k)
+}
+
+// flow is the way of a packet whose flow key is k, its own or, for a later
+// fragment, that of its datagram's first.
+func (d *Director) flow(now time.Duration, in packet.PortID, p *packet.Packet, k *packet.FlowKey) packet.Verdict {
+	h := d.flows.hash(k)
+	t := d.table.Load()
+	s, f, dir := d.flows.find(&h, k, t.maybeVIP(&k.Dst))
+	if f == nil {
+		return d.open(now, in, p, k, &h, t)
+	}
+	if dir == request && reopens(f, p) {
+		s.remove(f, t)
+		s.mu.Unlock()
+		return d.open(now, in, p, k, &h, t)
+	}
+	v := d.send(now, in, p, s, f, dir, t)
+	s.mu.Unlock()
+	return v
+}
+
+// send takes the packet of a known flow out: way, account, rewrite. The shard
+// is locked.
+func (d *Director) send(now time.Duration, in packet.PortID, p *packet.Packet, s *shard, f *flow, dir direction, t *Table) packet.Verdict {
+	hop, v := d.way(now, p, f, dir, asking)
+	if v.Action != packet.Emit {
+		if v.Action == packet.Hold {
+			k := f.key(dir)
+			return d.held.untilNeighbour(in, p, &k)
+		}
+		return v
+	}
+	s.account(now, p, f, dir, t)
+	rewrite(p, f, dir, &hop)
+	return v
+}
+
+// way says where the packet of a flow leaves, from what the flow remembers or,
+// where the network has changed since, from the network.
+func (d *Director) way(now time.Duration, p *packet.Packet, f *flow, dir direction, how asked) (packet.Hop, packet.Verdict) {
+	if p.TTL() <= 1 {
+		return packet.Hop{}, packet.Verdict{Action: packet.Drop, Reason: packet.TTLExpired, Answer: packet.AnswerTimeExceeded}
+	}
+	gen := d.net.Generation()
+	leg := &f.legs[dir]
+	if leg.generation != gen {
+		hop, why := d.nextHop(now, f.towards(dir).Netip(), how)
+		if why != packet.OK {
+			return hop, unreachable(why)
+		}
+		leg.set(&hop, gen)
+	}
+	hop := leg.hop()
+	if v := fits(p, hop.MTU); v.Action != packet.Emit {
+		return hop, v
+	}
+	return hop, packet.Verdict{Action: packet.Emit, Port: hop.Port}
+}
+
+// asked says whether a next hop that is not known is asked for.
+type asked bool
+
+const (
+	asking  asked = true
+	peeking asked = false
+)
+
+func (d *Director) nextHop(now time.Duration, dst netip.Addr, how asked) (packet.Hop, packet.Reason) {
+	if how == peeking {
+		return d.net.PeekHop(dst)
+	}
+	return d.net.NextHop(now, dst)
+}
+
+// unreachable is the verdict for a next hop that is not to be had, or not yet.
+func unreachable(why packet.Reason) packet.Verdict {
+	switch why {
+	case packet.NeighbourWait:
+		return packet.Verdict{Action: packet.Hold, Reason: why}
+	case packet.NoRoute:
+		return packet.Verdict{Action: packet.Drop, Reason: why, Answer: packet.AnswerNetUnreachable}
+	}
+	return packet.Verdict{Action: packet.Drop, Reason: why, Answer: packet.AnswerHostUnreachable}
+}
+
+// fits says Emit if the packet, or each segment it will be cut into, goes
+// through an MTU, or may be fragmented on the way out.
+func fits(p *packet.Packet, mtu uint16) packet.Verdict {
+	size := p.IPLen()
+	if p.Offload.GSO != packet.GSONone {
+		size = p.Payload - p.L3 + int(p.Offload.GSOSize)
+	}
+	if size <= int(mtu) || !p.DF() && p.Offload.GSO == packet.GSONone {
+		return packet.Verdict{Action: packet.Emit}
+	}
+	return packet.Verdict{Action: packet.Drop, Reason: packet.TooBig, Answer: packet.AnswerTooBig, MTU: mtu}
+}
+
+// rewrite makes the packet what the other side must see.
+func rewrite(p *packet.Packet, f *flow, dir direction, hop *packet.Hop) {
+	if dir == request {
+		p.RewriteDst(&f.real, f.realPort, f.delta)
+	} else {
+		p.RewriteSrc(&f.vip, f.vipPort, f.delta.Reverse())
+	}
+	p.DecTTL()
+	p.SetHop(hop)
+}
+
+// otherProtocol decides about packets that are neither TCP, UDP nor ICMP: there
+// is no virtual service for them.
+func (d *Director) otherProtocol(p *packet.Packet) packet.Verdict {
+	dst := p.DstAddr()
+	if p.Version != 0 && d.table.Load().IsVIP(&dst) {
+		return packet.Dropped(packet.NoService)
+	}
+	return packet.Verdict{Action: packet.Pass}
+}
