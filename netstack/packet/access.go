@@ -204,11 +204,15 @@ func (p *Packet) IsICMPError() bool {
 	if !p.isICMP() {
 		return false
 	}
-	t := p.Store[p.L4]
-	if p.Proto == ICMPv6 {
-		return t < 128
+	return isError(p.Version, p.Store[p.L4])
+}
+
+func isError(version, icmpType uint8) bool {
+	if version == 6 {
+		return icmpType < 128
 	}
-	return t == icmp4Unreachable || t == icmp4Quench || t == icmp4TimeExceeded || t == icmp4Parameter
+	return icmpType == icmp4Unreachable || icmpType == icmp4Quench ||
+		icmpType == icmp4TimeExceeded || icmpType == icmp4Parameter
 }
 
 // IsRedirect reports whether the packet is an ICMP or ICMPv6 redirect.
@@ -224,11 +228,15 @@ func (p *Packet) IsICMPQuery() bool {
 	if !p.isICMP() {
 		return false
 	}
-	t := p.Store[p.L4]
-	if p.Proto == ICMPv6 {
-		return t == icmp6Echo || t == icmp6EchoReply
+	return isQuery(p.Version, p.Store[p.L4])
+}
+
+func isQuery(version, icmpType uint8) bool {
+	if version == 6 {
+		return icmpType == icmp6Echo || icmpType == icmp6EchoReply
 	}
-	return t == icmp4EchoReply || t == icmp4Echo || t >= icmp4Timestamp && t <= icmp4MaskReply
+	return icmpType == icmp4EchoReply || icmpType == icmp4Echo ||
+		icmpType >= icmp4Timestamp && icmpType <= icmp4MaskReply
 }
 
 // IsEchoRequest reports whether the packet is a ping.
@@ -241,4 +249,20 @@ func (p *Packet) IsEchoRequest() bool {
 func (p *Packet) IsEchoReply() bool {
 	return p.isICMP() && (p.Proto == ICMP && p.Store[p.L4] == icmp4EchoReply ||
 		p.Proto == ICMPv6 && p.Store[p.L4] == icmp6EchoReply)
+}
+
+// IsNDP reports whether the packet is one of neighbour discovery's messages,
+// redirects not among them (RFC 4861).
+func (p *Packet) IsNDP() bool {
+	return p.isICMP() && p.Proto == ICMPv6 && p.Store[p.L4] >= 133 && p.Store[p.L4] <= 136
+}
+
+// Segments is the number of packets that the frame is on a wire: 1, or what a
+// super-packet will be cut into.
+func (p *Packet) Segments() int {
+	size := int(p.Offload.GSOSize)
+	if p.Offload.GSO == GSONone || size == 0 {
+		return 1
+	}
+	return max(1, (p.L3End-p.Payload+size-1)/size)
 }

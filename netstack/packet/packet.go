@@ -6,7 +6,11 @@
 // checksum right. Nothing in this package allocates on the way of a packet.
 package packet
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Headroom is the space, in bytes, that a device leaves free in front of the
 // frame it reads: enough for a vnet header, a new Ethernet header and the
@@ -56,6 +60,22 @@ func (m MAC) String() string {
 		b = strconv.AppendUint(b, uint64(x), 16)
 	}
 	return string(b)
+}
+
+// ParseMAC reads the colon form.
+func ParseMAC(s string) (m MAC, err error) {
+	parts := strings.Split(s, ":")
+	if len(parts) != len(m) {
+		return MAC{}, fmt.Errorf("MAC address %q: not six bytes with colons between", s)
+	}
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 16, 8)
+		if err != nil || len(part) > 2 {
+			return MAC{}, fmt.Errorf("MAC address %q: %q is no hexadecimal byte", s, part)
+		}
+		m[i] = byte(n)
+	}
+	return m, nil
 }
 
 // GSO is the kind of super-packet that a frame is, as in the vnet header.
@@ -154,6 +174,7 @@ type Packet struct {
 	// MoreFrags and FragOffset (bytes) are its header's.
 	Frag, MoreFrags bool
 	FragOffset      uint16
+	FragLen         uint16 // bytes of the datagram that this fragment carries
 	FragID          uint32
 	HasL4           bool   // the L4 header is there whole: ports, or ICMP's first 8 bytes
 	L3, L4, Payload int    // starts of the IP header, of L4, of what L4 carries

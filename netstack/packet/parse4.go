@@ -48,7 +48,7 @@ func (p *Packet) parse4() Reason {
 	}
 	if frag := binary.BigEndian.Uint16(b[6:]); frag&0x3fff != 0 {
 		p.fragment4(frag, binary.BigEndian.Uint16(b[4:]))
-		if r := p.checkFragment(p.L3); r != OK || p.FragOffset != 0 {
+		if r := p.checkFragment(p.L3, p.L4); r != OK || p.FragOffset != 0 {
 			return r
 		}
 	}
@@ -58,20 +58,21 @@ func (p *Packet) parse4() Reason {
 // fragment4 takes over what the header's fragment word and id say.
 func (p *Packet) fragment4(word, id uint16) {
 	p.Frag = true
-	p.MoreFrags = word&0x2000 != 0
+	p.MoreFrags = word&flagMF != 0
 	p.FragOffset = word << 3
 	p.FragID = uint32(id)
 }
 
-// checkFragment judges a fragment's place in its datagram, before its L4 is
-// looked at. counted is where the length that must stay below 65,536 begins
-// to be counted: the IPv4 header, or what follows the fixed IPv6 header.
-func (p *Packet) checkFragment(counted int) Reason {
-	size := p.L3End - p.L4
+// checkFragment judges a fragment's place in its datagram. The fragmented part
+// begins at begin; counted is where the length that must stay below 65,536
+// begins to be counted.
+func (p *Packet) checkFragment(counted, begin int) Reason {
+	size := p.L3End - begin
+	p.FragLen = uint16(size)
 	if p.MoreFrags && size%8 != 0 || size == 0 {
 		return BadFragment
 	}
-	if p.L4-counted+int(p.FragOffset)+size > 0xffff {
+	if begin-counted+int(p.FragOffset)+size > 0xffff {
 		return BadFragment
 	}
 	// A TCP fragment at offset 8 exists only to overwrite the flags of a first

@@ -27,33 +27,41 @@ func (p *Packet) parse6() Reason {
 	p.L4 = p.L3 + 40
 	p.Payload = p.L4
 	if p.Proto != TCP && p.Proto != UDP && p.Proto != ICMPv6 {
-		waypoint, r := p.walk()
-		if r != OK || p.FragOffset != 0 || waypoint {
+		c, r := p.walk()
+		if r == OK && p.Frag {
+			// What is counted is the reassembled packet's payload length: the
+			// fragment header is no part of it (RFC 8200 4.5).
+			r = p.checkFragment(p.L3+40+8, c.fragment)
+		}
+		if r != OK || p.FragOffset != 0 || c.waypoint {
 			return r
 		}
 	}
 	return p.parseL4()
 }
 
-// walk moves L4 and Proto over the extension headers. waypoint reports a
-// routing header with segments left: the L4 checksum is then made for another
-// destination than the header's (RFC 8200 8.1), so L4 is left alone.
-func (p *Packet) walk() (waypoint bool, r Reason) {
+// chain is what walk has met on its way.
+type chain struct {
+	// waypoint: a routing header with segments left. The L4 checksum is made
+	// for another destination than the header's (RFC 8200 8.1), so whoever
+	// rewrites must leave L4 alone.
+	waypoint bool
+	fragment int // where the fragmented part begins, if Frag
+}
+
+// walk moves L4 and Proto over the extension headers, up to the end of the
+// chain or of what a later fragment shows of it.
+func (p *Packet) walk() (c chain, r Reason) {
 	fragmented := false
-	for n := 0; ; n++ {
-		switch p.Proto {
-		case HOPOPTS, ROUTING, FRAGMENT, DSTOPTS, AH:
-		default:
-			return waypoint, OK
-		}
+	for n := 0; isExtension(p.Proto) && p.FragOffset == 0; n++ {
 		// Hop-by-hop options stand first or nowhere (RFC 8200 4.1). A fragment
 		// is not fragmented again (4.5), so a second header of that kind lies.
 		if n == maxExtensions || p.Proto == HOPOPTS && n > 0 || p.Proto == FRAGMENT && fragmented {
-			return waypoint, ExtensionChain
+			return c, ExtensionChain
 		}
 		b := p.Store[p.L4:p.L3End]
 		if len(b) < 8 {
-			return waypoint, p.short()
+			return c, p.short()
 		}
 		size := int(b[1])*8 + 8
 		switch p.Proto {
@@ -61,38 +69,42 @@ func (p *Packet) walk() (waypoint bool, r Reason) {
 			size = int(b[1])*4 + 8
 		case FRAGMENT:
 			size = 8
+			fragmented = true
+			c.fragment = p.L4 + 8
+			p.fragment6(b)
 		case ROUTING:
 			if b[2] == 0 {
-				return waypoint, RoutingHeader
+				return c, RoutingHeader
 			}
-			waypoint = waypoint || b[3] != 0
+			c.waypoint = c.waypoint || b[3] != 0
 		}
 		if size > len(b) {
-			return waypoint, p.short()
+			return c, p.short()
 		}
-		kind := p.Proto
 		p.Proto = b[0]
 		p.L4 += size
 		p.Payload = p.L4
-		if kind == FRAGMENT {
-			fragmented = true
-			if r := p.fragment6(b); r != OK || p.FragOffset != 0 {
-				return waypoint, r
-			}
-		}
 	}
+	return c, OK
+}
+
+func isExtension(proto uint8) bool {
+	switch proto {
+	case HOPOPTS, ROUTING, FRAGMENT, DSTOPTS, AH:
+		return true
+	}
+	return false
 }
 
 // fragment6 takes over what the fragment header b says. An atomic fragment is
 // a whole packet and treated as one (RFC 6946).
-func (p *Packet) fragment6(b []byte) Reason {
+func (p *Packet) fragment6(b []byte) {
 	word := binary.BigEndian.Uint16(b[2:])
 	if word&0xfff9 == 0 {
-		return OK
+		return
 	}
 	p.Frag = true
 	p.MoreFrags = word&1 != 0
 	p.FragOffset = word &^ 7
 	p.FragID = binary.BigEndian.Uint32(b[4:])
-	return p.checkFragment(p.L3 + 40 + 8)
 }

@@ -84,6 +84,7 @@ const (
 	ICMPRedirect  // redirects are not followed
 	FragOverlap   // fragments that overlap: the datagram is discarded
 	FragDuplicate // a fragment that was seen already
+	FragWait      // Hold only: the first fragment has not come
 	FragTimeout   // the first fragment never came
 	FragLimit     // the hold for fragments is full
 	FlowTaken     // another live flow has the same addresses and ports behind weir
@@ -113,7 +114,7 @@ var reasonNames = [NumReasons]string{
 	Land: "land", Martian: "martian", SpoofedSource: "spoofed-source",
 	NoService: "no-service", NoReal: "no-real", NoFlow: "no-flow", TableFull: "table-full",
 	ICMPQuote: "icmp-bad-quote", ICMPNoFlow: "icmp-no-flow", ICMPRedirect: "icmp-redirect",
-	FragOverlap: "fragment-overlap", FragDuplicate: "fragment-duplicate", FragTimeout: "fragment-timeout", FragLimit: "fragment-limit",
+	FragOverlap: "fragment-overlap", FragDuplicate: "fragment-duplicate", FragWait: "fragment-wait", FragTimeout: "fragment-timeout", FragLimit: "fragment-limit",
 	FlowTaken: "flow-taken", UnknownICMP: "unknown-icmp",
 	TTLExpired: "ttl-expired", NoRoute: "no-route", NeighbourWait: "neighbour-wait",
 	NeighbourFailed: "neighbour-failed", NeighbourLimit: "neighbour-limit", TooBig: "too-big",
