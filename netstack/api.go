@@ -19,6 +19,9 @@ type Hook interface {
 	// Ingress is asked about every IP frame that parsed and passed the MAC
 	// filter of port in; p is the hook's to rewrite until it returns. ARP and
 	// neighbour discovery are not shown to it: they belong to the link.
+	//
+	// It is also asked about ICMP errors that the stack owes about a packet
+	// the hook had rewritten, as if a router behind the egress port sent them.
 	Ingress(now time.Duration, in packet.PortID, p *packet.Packet) packet.Verdict
 	// Next hands out one frame that was held and whose wait has ended, loaded
 	// into p, with the port it came in by. It is called after each frame and
@@ -28,31 +31,20 @@ type Hook interface {
 	Tick(now time.Duration)
 }
 
-// Point says where a Tap saw a frame.
-type Point uint8
-
-const (
-	Rx   Point = iota // as it was read, before Parse
-	Tx                // as it is handed to the device
-	Drop              // as it was when it was dropped, with the reason
-)
-
-// Tap is shown every frame at every point. It runs on the data path: it must
-// copy what it keeps and must not block. p may be unparsed, and must not be
-// changed.
-type Tap interface {
-	Frame(now time.Duration, point Point, port packet.PortID, p *packet.Packet, r packet.Reason)
-}
-
 // PortConfig describes one port. The Stack owns the device from New on, also
 // when New fails.
 type PortConfig struct {
 	Name      string // unique, not empty
 	Device    device.Device
 	Addresses []netip.Prefix // own addresses with their on-link prefixes
+
+	// SharedThread spares the receive loops a thread of their own: for devices
+	// whose Read blocks in Go and not in the kernel, as a wire's does.
+	SharedThread bool
 }
 
 // Route sends the destinations in To to a gateway, or straight onto a port.
+// The networks of the ports' addresses need none.
 type Route struct {
 	To   netip.Prefix
 	Via  netip.Addr // the gateway; zero: the destinations are on Port's link
@@ -61,51 +53,11 @@ type Route struct {
 
 // Config describes a Stack.
 type Config struct {
-	Ports   []PortConfig
+	Ports []PortConfig
+	// Routes; where the only port is LinkRaw, everything without a route goes
+	// there, since it can go nowhere else.
 	Routes  []Route
 	Forward bool                 // route transit packets; else drop them as NotForwarding
 	Log     *slog.Logger         // nil: discarded
 	Clock   func() time.Duration // monotonic; nil: time since New
-}
-
-// NeighbourState is how far a neighbour's MAC can be trusted.
-type NeighbourState uint8
-
-const (
-	Incomplete NeighbourState = iota // asked for, no answer yet
-	Reachable                        // confirmed within the last 30 s
-	Stale                            // known, not confirmed lately; still used
-	Failed                           // three questions, no answer
-	Static                           // set by SetNeighbour, never asked for
-)
-
-// Neighbour is one row of the neighbour table.
-type Neighbour struct {
-	Port  packet.PortID
-	Addr  netip.Addr
-	MAC   packet.MAC // zero while Incomplete or Failed
-	State NeighbourState
-	Age   time.Duration // since the last confirmation, or since the first question
-}
-
-// PortCounters counts what one port did since New. Drops are counted on the
-// port that the frame came in by, failures of a device on that device's port.
-type PortCounters struct {
-	Name              string
-	RxFrames, RxBytes uint64
-	TxFrames, TxBytes uint64
-	Drops             [packet.NumReasons]uint64
-}
-
-// Counters is a snapshot of all counters of a Stack.
-type Counters struct {
-	Ports      []PortCounters
-	Delivered  uint64 // packets given to the host stack
-	Forwarded  uint64 // transit packets routed on
-	Answers    uint64 // ICMP errors sent
-	Suppressed uint64 // ICMP errors owed but over the rate
-	Solicits   uint64 // ARP requests and neighbour solicitations sent
-	Spoofs     uint64 // ARP or NDP claims to an address of ours
-	Contests   uint64 // claims to a neighbour's address that its owner refuted
-	Panics     uint64 // frames whose processing panicked
 }

@@ -3,30 +3,140 @@ package netstack
 import (
 	"context"
 	"errors"
-	"net"
-	"net/netip"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+	gvisor "gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"weir/netstack/device"
 	"weir/netstack/packet"
 )
 
-// Stack is a host, and if told so a router, over its ports.
-type Stack struct{ ready chan struct{} }
+// Stack is a host, and if told so a router, over its ports. It is a task: Run
+// does its work until it is told to stop.
+type Stack struct {
+	ports      []*port
+	routes     *routeTable
+	forwarding bool
+	log        *slog.Logger
+	clock      func() time.Duration
+	hook       Hook
+	tap        atomic.Pointer[Tap]
 
-var errUnbuilt = errors.New("netstack: not built yet")
+	owners     atomic.Pointer[ownerTable]
+	ownersMu   sync.Mutex // serializes changes of owners
+	generation atomic.Uint32
+	resolver   resolver
+
+	answerLimit *answerLimit
+	stats       stackStats
+	workers     sync.Pool
+	returns     chan returned
+
+	quiet    sync.Mutex // guards what follows
+	panicLog bucket
+	defences bucket
+
+	host *gvisor.Stack
+
+	life    sync.Mutex // guards started
+	started bool
+	ready   chan struct{}
+	stop    chan struct{} // closed when Run or Close begins to end
+	stopped chan struct{} // closed when Run has ended
+	ending  sync.Once
+	closing sync.Once
+}
 
 // New builds a Stack; nothing is read before Run.
-func New(cfg Config) (*Stack, error) { return nil, errUnbuilt }
+func New(cfg Config) (*Stack, error) {
+	s, err := build(cfg)
+	if err != nil {
+		for _, p := range cfg.Ports {
+			if p.Device != nil {
+				_ = p.Device.Close()
+			}
+		}
+		return nil, err
+	}
+	return s, nil
+}
 
-// SetHook installs the hook; before Run only. Without one every frame passes.
-func (s *Stack) SetHook(h Hook) {}
+func build(cfg Config) (*Stack, error) {
+	if err := checkPorts(cfg.Ports); err != nil {
+		return nil, err
+	}
+	routes, err := buildRoutes(cfg.Ports, cfg.Routes)
+	if err != nil {
+		return nil, err
+	}
+	s := &Stack{
+		routes:      routes,
+		forwarding:  cfg.Forward,
+		log:         cfg.Log,
+		clock:       cfg.Clock,
+		answerLimit: newAnswerLimit(),
+		resolver:    resolver{table: newNeighbours(), held: newHold()},
+		returns:     make(chan returned, 64),
+		panicLog:    bucket{rate: 1, burst: 3},
+		defences:    bucket{rate: 1, burst: 3},
+		ready:       make(chan struct{}),
+		stop:        make(chan struct{}),
+		stopped:     make(chan struct{}),
+	}
+	s.workers.New = func() any { return &worker{s: s} }
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.clock == nil {
+		start := time.Now()
+		s.clock = func() time.Duration { return time.Since(start) }
+	}
+	for i, c := range cfg.Ports {
+		p := newPort(packet.PortID(i), c)
+		p.nic.stack = s
+		s.ports = append(s.ports, p)
+	}
+	s.owners.Store(ownersOf(s.ports))
+	if s.host, err = newHost(s.ports, routes); err != nil {
+		s.host.Destroy()
+		return nil, err
+	}
+	return s, nil
+}
 
-// SetTap installs a tap, or removes it with nil; at any time.
-func (s *Stack) SetTap(t Tap) {}
+// checkPorts refuses what the ports themselves have wrong.
+func checkPorts(ports []PortConfig) error {
+	if len(ports) == 0 || len(ports) >= int(packet.NoPort) {
+		return fmt.Errorf("netstack: %d ports; configure 1 to %d", len(ports), packet.NoPort-1)
+	}
+	names := map[string]bool{}
+	for i, p := range ports {
+		switch {
+		case p.Name == "":
+			return fmt.Errorf("netstack: port %d has no name; give it one", i+1)
+		case names[p.Name]:
+			return fmt.Errorf("netstack: two ports are named %s; rename one", p.Name)
+		case p.Device == nil:
+			return fmt.Errorf("netstack: port %s has no device; give it one", p.Name)
+		}
+		names[p.Name] = true
+		for _, a := range p.Addresses {
+			if !a.IsValid() || a.Addr().IsMulticast() || a.Addr().IsUnspecified() || a.Addr().Is4In6() {
+				return fmt.Errorf("netstack: port %s: %s is no address of a host; correct it", p.Name, a)
+			}
+		}
+	}
+	return nil
+}
 
-// Run reads and processes frames until ctx ends (nil), Close (nil) or the loss
-// of a device (an error that names the port). It closes the devices.
-func (s *Stack) Run(ctx context.Context) error { return errUnbuilt }
+// SetHook installs the hook; before Run only. Without one every packet passes.
+func (s *Stack) SetHook(h Hook) { s.hook = h }
 
 // Ready is closed when every receive loop is about to read.
 func (s *Stack) Ready() <-chan struct{} { return s.ready }
@@ -34,54 +144,97 @@ func (s *Stack) Ready() <-chan struct{} { return s.ready }
 // String names the task.
 func (s *Stack) String() string { return "netstack" }
 
-// Close ends Run, all sockets and all goroutines, and waits for them.
-func (s *Stack) Close() error { return nil }
-
-// AddVIP makes addr an address of every port: answered to in ARP, NDP and ICMP
-// echo, usable by Listen, never chosen as a source.
-func (s *Stack) AddVIP(addr netip.Addr) error { return errUnbuilt }
-
-// RemoveVIP takes back what AddVIP did; its sockets stay.
-func (s *Stack) RemoveVIP(addr netip.Addr) error { return errUnbuilt }
-
-// Local reports whether addr is an address of a port or a VIP.
-func (s *Stack) Local(addr netip.Addr) bool { return false }
-
-// NextHop says how a packet to dst leaves. It never blocks: OK, NeighbourWait
-// (the next hop has been asked just now or before), NeighbourFailed, NoRoute.
-func (s *Stack) NextHop(now time.Duration, dst netip.Addr) (packet.Hop, packet.Reason) {
-	return packet.Hop{}, packet.NoRoute
+// Run reads and processes frames until ctx ends or Close is called (nil), or a
+// device is lost (an error that names the port). It closes the devices, and
+// runs once only.
+func (s *Stack) Run(ctx context.Context) error {
+	if !s.start() {
+		return errors.New("netstack: it runs already or was closed; build a new one")
+	}
+	defer close(s.stopped)
+	tasks, ctx := errgroup.WithContext(ctx)
+	var reading sync.WaitGroup
+	for _, p := range s.ports {
+		for q := range p.dev.Queues() {
+			reading.Add(1)
+			tasks.Go(func() error { return s.receive(p, q, reading.Done) })
+		}
+	}
+	tasks.Go(s.keepTime)
+	// Ended by ctx, by Close, and by the first of the others that fails.
+	tasks.Go(func() error {
+		reading.Wait()
+		close(s.ready)
+		select {
+		case <-ctx.Done():
+		case <-s.stop:
+		}
+		return s.end()
+	})
+	return tasks.Wait()
 }
 
-// Generation grows whenever an answer of NextHop or Local may have changed.
-func (s *Stack) Generation() uint32 { return 0 }
-
-// SetNeighbour pins addr to mac on the port that routes to it on-link.
-func (s *Stack) SetNeighbour(addr netip.Addr, mac packet.MAC) error { return errUnbuilt }
-
-// Neighbours is a snapshot of the neighbour table, sorted by port and address.
-func (s *Stack) Neighbours() []Neighbour { return nil }
-
-// Counters is a snapshot of all counters.
-func (s *Stack) Counters() Counters { return Counters{} }
-
-// Send routes a raw IP packet of our own (p from Store[Start:End], parsed or
-// not). Hooks do not see it.
-func (s *Stack) Send(p *packet.Packet) packet.Reason { return packet.NoRoute }
-
-// Dial connects to remote; network is tcp, tcp4, tcp6, udp, udp4 or udp6. A zero local
-// address lets the stack choose; a zero local port too.
-func (s *Stack) Dial(ctx context.Context, network string, local, remote netip.AddrPort) (net.Conn, error) {
-	return nil, errUnbuilt
+func (s *Stack) start() bool {
+	s.life.Lock()
+	defer s.life.Unlock()
+	select {
+	case <-s.stop:
+		return false
+	default:
+	}
+	if s.started {
+		return false
+	}
+	s.started = true
+	return true
 }
 
-// Listen accepts TCP connections at an address of ours, a VIP, or any (the
-// zero address of a family).
-func (s *Stack) Listen(network string, at netip.AddrPort) (net.Listener, error) {
-	return nil, errUnbuilt
+// end closes the devices, which ends the receive loops.
+func (s *Stack) end() (err error) {
+	s.ending.Do(func() {
+		close(s.stop)
+		for _, p := range s.ports {
+			if e := p.dev.Close(); e != nil && !errors.Is(e, device.ErrClosed) {
+				err = errors.Join(err, fmt.Errorf("netstack: port %s: close device: %w", p.name, e))
+			}
+		}
+	})
+	return err
 }
 
-// ListenPacket receives UDP datagrams likewise.
-func (s *Stack) ListenPacket(network string, at netip.AddrPort) (net.PacketConn, error) {
-	return nil, errUnbuilt
+// Close ends Run, the sockets and every goroutine, and waits for them. Closing
+// twice is harmless.
+func (s *Stack) Close() (err error) {
+	s.closing.Do(func() {
+		s.life.Lock()
+		started := s.started
+		err = s.end()
+		s.life.Unlock()
+		if started {
+			<-s.stopped
+		}
+		// Only now: the loops deliver into gVisor, which waits for nobody.
+		s.host.Destroy()
+	})
+	return err
+}
+
+// receive is the loop of one queue: run to completion, nothing between reading
+// a frame and the fate of it. It ends when the device is closed or gone.
+func (s *Stack) receive(in *port, queue int, reading func()) error {
+	if !in.sharedThread {
+		// The read blocks the thread in the kernel; with a thread of its own
+		// nobody has to be found to take over what else it would run.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+	}
+	w := &worker{s: s}
+	w.frame.Store = make([]byte, device.BufferSize)
+	reading()
+	for {
+		again, err := s.read(w, in, queue)
+		if !again {
+			return err
+		}
+	}
 }

@@ -1,0 +1,60 @@
+package netstack
+
+import (
+	"time"
+
+	"weir/netstack/packet"
+)
+
+// forward routes a transit packet on. gVisor's own forwarding damages
+// fragments, mends wrong checksums and sends packets with TTL 0; here the TTL,
+// its checksum and the MACs are all that changes (RFC 1812 5.2.1, 5.3.1).
+func (w *worker) forward(now time.Duration, in *port, p *packet.Packet) {
+	src, dst := p.Src(), p.Dst()
+	if src.IsLinkLocalUnicast() || dst.IsLinkLocalUnicast() {
+		// They mean nothing on another link (RFC 4291 2.5.6, RFC 3927 2.6.2).
+		w.drop(now, in, p, packet.Dropped(packet.NotForwarding))
+		return
+	}
+	if p.TTL() <= 1 {
+		w.drop(now, in, p, packet.Verdict{
+			Action: packet.Drop, Reason: packet.TTLExpired, Answer: packet.AnswerTimeExceeded})
+		return
+	}
+	hop, r := w.s.resolve(now, nil, dst, &waiting{p: p, from: in})
+	switch r {
+	case packet.OK:
+	case packet.NeighbourWait:
+		return
+	default:
+		w.drop(now, in, p, undelivered(r))
+		return
+	}
+	out := w.s.ports[hop.Port]
+	if p.DF() && !fits(p, out.mtu) {
+		w.drop(now, in, p, tooBig(out))
+		return
+	}
+	p.DecTTL()
+	p.SetHop(&hop)
+	w.send(now, out, p)
+	w.s.stats.forwarded.Add(1)
+}
+
+// undelivered is the verdict on a packet whose way to its next hop ended in r.
+func undelivered(r packet.Reason) packet.Verdict {
+	v := packet.Dropped(r)
+	switch r {
+	case packet.NoRoute:
+		v.Answer = packet.AnswerNetUnreachable
+	case packet.NeighbourFailed:
+		v.Answer = packet.AnswerHostUnreachable
+	}
+	return v
+}
+
+// tooBig is the verdict on a packet that out cannot take whole.
+func tooBig(out *port) packet.Verdict {
+	return packet.Verdict{
+		Action: packet.Drop, Reason: packet.TooBig, Answer: packet.AnswerTooBig, MTU: uint16(out.mtu)}
+}
