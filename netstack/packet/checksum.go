@@ -99,16 +99,14 @@ func addCarry(a, b uint64) uint64 {
 	return s + carry
 }
 
-// header20OK verifies the checksum of an IPv4 header without options.
+// header20OK verifies the checksum of an IPv4 header without options: the sum
+// of its words is a multiple of 65,535, in any grouping of the words and in
+// either byte order (RFC 1071 2), and not 0 since a version is in it.
 func header20OK(h *[20]byte) bool {
 	acc := uint64(binary.LittleEndian.Uint32(h[0:])) + uint64(binary.LittleEndian.Uint32(h[4:])) +
 		uint64(binary.LittleEndian.Uint32(h[8:])) + uint64(binary.LittleEndian.Uint32(h[12:])) +
 		uint64(binary.LittleEndian.Uint32(h[16:]))
-	acc = acc>>32 + acc&0xffffffff
-	acc = acc>>16 + acc&0xffff
-	acc = acc>>16 + acc&0xffff
-	acc = acc>>16 + acc&0xffff
-	return acc == 0xffff
+	return acc%0xffff == 0
 }
 
 // pseudo is the sum of the pseudo-header of p's addresses with an upper

@@ -60,15 +60,15 @@ func (p *Packet) addrs(src, dst *Addr) {
 		putV4(dst, binary.BigEndian.Uint32(h[16:]))
 	case 6:
 		h := p.Store[p.L3 : p.L3+40]
-		copy(src[:], h[8:24])
-		copy(dst[:], h[24:40])
+		*src, *dst = Addr(h[8:24]), Addr(h[24:40])
 	default:
 		*src, *dst = Addr{}, Addr{}
 	}
 }
 
+// putV4 writes whole words, which are read as whole words again: a load that
+// spans two younger stores would have to wait for both to reach the cache.
 func putV4(a *Addr, v uint32) {
 	binary.BigEndian.PutUint64(a[:8], 0)
-	binary.BigEndian.PutUint32(a[8:12], 0xffff)
-	binary.BigEndian.PutUint32(a[12:], v)
+	binary.BigEndian.PutUint64(a[8:], 0xffff<<32|uint64(v))
 }

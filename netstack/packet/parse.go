@@ -18,28 +18,42 @@ func (p *Packet) Parse(link Link) Reason {
 		p.Start, p.End = 0, 0
 		return Truncated
 	}
-	p.L3, p.L4, p.Payload, p.L3End = p.Start, p.Start, p.Start, p.End
-	if link == LinkRaw {
-		return p.parseRaw()
-	}
 	b := p.Store[p.Start:p.End]
-	if len(b) < 14 {
-		return Truncated
-	}
-	p.L3 += 14
-	p.EtherType = binary.BigEndian.Uint16(b[12:])
-	if p.EtherType == EtherVLAN || p.EtherType == EtherQinQ {
-		if !p.skipTags() {
+	var ether uint16
+	l3 := 0
+	if link == LinkEthernet {
+		if len(b) < 14 {
 			return Truncated
 		}
+		ether, l3 = binary.BigEndian.Uint16(b[12:]), 14
+		if ether == EtherVLAN || ether == EtherQinQ {
+			if ether, l3 = skipTags(b); l3 == 0 {
+				return Truncated
+			}
+			p.VLAN = true
+		}
+	} else {
+		if len(b) == 0 {
+			return Truncated
+		}
+		// Without an EtherType the first nibble is all that tells.
+		switch b[0] >> 4 {
+		case 4:
+			ether = EtherIPv4
+		case 6:
+			ether = EtherIPv6
+		default:
+			return BadVersion
+		}
 	}
-	switch p.EtherType {
+	p.EtherType, p.L3 = ether, p.Start+l3
+	switch ether {
 	case EtherIPv4:
-		return p.parse4()
+		return p.parse4(b[l3:], p.Start+l3)
 	case EtherIPv6:
-		return p.parse6()
+		return p.parse6(b[l3:], p.Start+l3)
 	}
-	p.L4, p.Payload = p.L3, p.L3
+	p.L4, p.Payload, p.L3End = p.L3, p.L3, p.End
 	return OK
 }
 
@@ -48,85 +62,64 @@ func (p *Packet) forget(link Link) {
 	p.Link, p.VLAN, p.EtherType = link, false, 0
 	p.Version, p.Proto, p.Flags = 0, 0, 0
 	p.Frag, p.MoreFrags, p.HasL4 = false, false, false
-	p.FragOffset, p.SrcPort, p.DstPort = 0, 0, 0
-	p.FragID, p.l4sum = 0, 0
+	p.FragOffset, p.FragLen, p.FragID = 0, 0, 0
+	p.SrcPort, p.DstPort, p.l4sum = 0, 0, 0
 	p.L3, p.L4, p.Payload, p.L3End = 0, 0, 0, 0
 }
 
-// parseRaw tells the IP version by the first byte: there is no EtherType.
-func (p *Packet) parseRaw() Reason {
-	if p.Start == p.End {
-		return Truncated
-	}
-	switch p.Store[p.Start] >> 4 {
-	case 4:
-		p.EtherType = EtherIPv4
-		return p.parse4()
-	case 6:
-		p.EtherType = EtherIPv6
-		return p.parse6()
-	}
-	return BadVersion
-}
-
-// skipTags steps over one or two VLAN tags; false if the frame ends in one.
+// skipTags steps over one or two VLAN tags of the frame b, which has one, and
+// returns the EtherType behind them and the length of all; 0 if b ends before.
 // What stands behind a second tag is the EtherType, even if it is a third.
-func (p *Packet) skipTags() bool {
-	for range 2 {
-		if p.EtherType != EtherVLAN && p.EtherType != EtherQinQ {
-			break
+func skipTags(b []byte) (ether uint16, length int) {
+	ether, length = binary.BigEndian.Uint16(b[12:]), 14
+	for length < 22 && (ether == EtherVLAN || ether == EtherQinQ) {
+		if len(b) < length+4 {
+			return 0, 0
 		}
-		if p.End-p.L3 < 4 {
-			return false
-		}
-		p.VLAN = true
-		p.EtherType = binary.BigEndian.Uint16(p.Store[p.L3+2:])
-		p.L3 += 4
+		ether = binary.BigEndian.Uint16(b[length+2:])
+		length += 4
 	}
-	return true
+	return ether, length
 }
 
-// parseL4 proves the header at L4 of an unfragmented packet or of a first
-// fragment, up to L3End. Upper protocols that weir does not look into are OK.
-func (p *Packet) parseL4() Reason {
-	b := p.Store[p.L4:p.L3End]
-	switch p.Proto {
+// parseL4 proves the L4 header at the start of b, which is what an unfragmented
+// packet or a first fragment has from index l4 on. Upper protocols that weir
+// does not look into are OK.
+func (p *Packet) parseL4(b []byte, l4 int, proto uint8) Reason {
+	switch proto {
 	case TCP:
 		if len(b) < 20 {
-			return p.short()
+			return p.cutOff(Truncated)
 		}
 		header := int(b[12]>>4) * 4
 		if header < 20 {
 			return BadHeaderLength
 		}
 		if header > len(b) {
-			if p.Frag {
-				return TinyFragment
-			}
-			return BadHeaderLength
+			return p.cutOff(BadHeaderLength)
 		}
 		p.Flags = b[13]
-		p.Payload = p.L4 + header
-		p.l4sum = p.L4 + 16
+		p.Payload = l4 + header
+		p.l4sum = l4 + 16
 		p.ports(b)
 	case UDP:
 		if len(b) < 8 {
-			return p.short()
+			return p.cutOff(Truncated)
 		}
 		if !p.udpLengthOK(int(binary.BigEndian.Uint16(b[4:])), len(b)) {
 			return BadTotalLength
 		}
-		p.Payload = p.L4 + 8
-		p.l4sum = p.L4 + 6
+		p.Payload = l4 + 8
+		p.l4sum = l4 + 6
 		p.ports(b)
 	case ICMP, ICMPv6:
-		if (p.Proto == ICMP) != (p.Version == 4) {
+		if (proto == ICMP) != (p.Version == 4) {
 			break
 		}
 		if len(b) < 8 {
-			return p.short()
+			return p.cutOff(Truncated)
 		}
-		p.icmpHeader(b)
+		p.icmpHeader(b, l4)
 	}
 	if p.Offload.NeedsCsum || p.Offload.GSO != GSONone {
 		return p.checkOffload()
@@ -134,17 +127,18 @@ func (p *Packet) parseL4() Reason {
 	return OK
 }
 
-// short is the reason for an L4 header that its packet cuts off.
-func (p *Packet) short() Reason {
+// cutOff is the reason for a header that goes on behind the packet's end:
+// whole, or TinyFragment where a first fragment should have held it.
+func (p *Packet) cutOff(whole Reason) Reason {
 	if p.Frag {
 		return TinyFragment
 	}
-	return Truncated
+	return whole
 }
 
 func (p *Packet) ports(b []byte) {
-	p.SrcPort = binary.BigEndian.Uint16(b)
-	p.DstPort = binary.BigEndian.Uint16(b[2:])
+	both := binary.BigEndian.Uint32(b)
+	p.SrcPort, p.DstPort = uint16(both>>16), uint16(both)
 	p.HasL4 = true
 }
 
@@ -162,12 +156,12 @@ func (p *Packet) udpLengthOK(length, have int) bool {
 	return length >= 8 && length <= have
 }
 
-// icmpHeader sets what b, the first 8 bytes of an ICMP or ICMPv6 message, says.
-func (p *Packet) icmpHeader(b []byte) {
-	p.Payload = p.L4 + 8
-	p.l4sum = p.L4 + 2
+// icmpHeader sets what b, an ICMP or ICMPv6 message at index l4, begins with.
+func (p *Packet) icmpHeader(b []byte, l4 int) {
+	p.Payload = l4 + 8
+	p.l4sum = l4 + 2
 	p.HasL4 = true
-	if p.IsICMPQuery() {
+	if isQuery(p.Version, b[0]) {
 		id := binary.BigEndian.Uint16(b[4:])
 		p.SrcPort, p.DstPort = id, id
 	}

@@ -10,9 +10,8 @@ const (
 	optStrictRoute = 137
 )
 
-// parse4 proves the IPv4 packet at L3.
-func (p *Packet) parse4() Reason {
-	b := p.Store[p.L3:p.End]
+// parse4 proves the IPv4 packet at the start of b, which lies at index l3.
+func (p *Packet) parse4(b []byte, l3 int) Reason {
 	if len(b) < 20 {
 		return Truncated
 	}
@@ -31,28 +30,21 @@ func (p *Packet) parse4() Reason {
 		return BadTotalLength
 	}
 	p.Version, p.Proto = 4, b[9]
-	p.L3End = p.L3 + total
-	p.L4 = p.L3 + ihl
-	p.Payload = p.L4
-	if ihl == 20 {
-		if !header20OK((*[20]byte)(b)) {
-			return BadIPChecksum
-		}
-	} else {
-		if fold(sum(b[:ihl], 0)) != 0xffff {
-			return BadIPChecksum
-		}
-		if r := checkOptions(b[20:ihl]); r != OK {
+	p.L4, p.Payload, p.L3End = l3+ihl, l3+ihl, l3+total
+	if ihl > 20 {
+		if r := checkLongHeader(b[:ihl]); r != OK {
 			return r
 		}
+	} else if !header20OK((*[20]byte)(b)) {
+		return BadIPChecksum
 	}
 	if frag := binary.BigEndian.Uint16(b[6:]); frag&0x3fff != 0 {
 		p.fragment4(frag, binary.BigEndian.Uint16(b[4:]))
-		if r := p.checkFragment(p.L3, p.L4); r != OK || p.FragOffset != 0 {
+		if r := p.checkFragment(l3, l3+ihl); r != OK || p.FragOffset != 0 {
 			return r
 		}
 	}
-	return p.parseL4()
+	return p.parseL4(b[ihl:total], l3+ihl, b[9])
 }
 
 // fragment4 takes over what the header's fragment word and id say.
@@ -84,6 +76,14 @@ func (p *Packet) checkFragment(counted, begin int) Reason {
 		return BadOffload
 	}
 	return OK
+}
+
+// checkLongHeader judges an IPv4 header with options.
+func checkLongHeader(h []byte) Reason {
+	if fold(sum(h, 0)) != 0xffff {
+		return BadIPChecksum
+	}
+	return checkOptions(h[20:])
 }
 
 // checkOptions walks the options area of an IPv4 header. Source routes are

@@ -6,9 +6,8 @@ import "encoding/binary"
 // lets a node set such a limit; real chains have one or two.
 const maxExtensions = 8
 
-// parse6 proves the IPv6 packet at L3.
-func (p *Packet) parse6() Reason {
-	b := p.Store[p.L3:p.End]
+// parse6 proves the IPv6 packet at the start of b, which lies at index l3.
+func (p *Packet) parse6(b []byte, l3 int) Reason {
 	if len(b) < 40 {
 		return Truncated
 	}
@@ -23,21 +22,20 @@ func (p *Packet) parse6() Reason {
 		return BadTotalLength
 	}
 	p.Version, p.Proto = 6, b[6]
-	p.L3End = p.L3 + 40 + length
-	p.L4 = p.L3 + 40
-	p.Payload = p.L4
+	end := l3 + 40 + length
+	p.L4, p.Payload, p.L3End = l3+40, l3+40, end
 	if p.Proto != TCP && p.Proto != UDP && p.Proto != ICMPv6 {
 		c, r := p.walk()
 		if r == OK && p.Frag {
 			// What is counted is the reassembled packet's payload length: the
 			// fragment header is no part of it (RFC 8200 4.5).
-			r = p.checkFragment(p.L3+40+8, c.fragment)
+			r = p.checkFragment(l3+40+8, c.fragment)
 		}
 		if r != OK || p.FragOffset != 0 || c.waypoint {
 			return r
 		}
 	}
-	return p.parseL4()
+	return p.parseL4(p.Store[p.L4:end], p.L4, p.Proto)
 }
 
 // chain is what walk has met on its way.
@@ -61,7 +59,7 @@ func (p *Packet) walk() (c chain, r Reason) {
 		}
 		b := p.Store[p.L4:p.L3End]
 		if len(b) < 8 {
-			return c, p.short()
+			return c, p.cutOff(Truncated)
 		}
 		size := int(b[1])*8 + 8
 		switch p.Proto {
@@ -79,7 +77,7 @@ func (p *Packet) walk() (c chain, r Reason) {
 			c.waypoint = c.waypoint || b[3] != 0
 		}
 		if size > len(b) {
-			return c, p.short()
+			return c, p.cutOff(Truncated)
 		}
 		p.Proto = b[0]
 		p.L4 += size

@@ -89,7 +89,7 @@ func (q *Packet) quoteL4() bool {
 		q.ports(b)
 	case ICMP, ICMPv6:
 		if (q.Proto == ICMP) == (q.Version == 4) {
-			q.icmpHeader(b)
+			q.icmpHeader(b, q.L4)
 		}
 	}
 	return q.HasL4

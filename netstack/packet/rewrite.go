@@ -24,11 +24,11 @@ func (p *Packet) rewrite(side int, a *Addr, port uint16, d Delta) {
 	switch p.Version {
 	case 4:
 		h := p.Store[p.L3 : p.L3+20]
-		copy(h[12+4*side:16+4*side], a[12:])
+		*(*[4]byte)(h[12+4*side:]) = [4]byte(a[12:])
 		adjust(h[10:12], d.Addr)
 	case 6:
 		h := p.Store[p.L3 : p.L3+40]
-		copy(h[8+16*side:24+16*side], a[:])
+		*(*Addr)(h[8+16*side:]) = *a
 	}
 	if p.HasL4 {
 		p.rewriteL4(side, port, d)
