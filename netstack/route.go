@@ -91,7 +91,23 @@ func buildRoutes(ports []PortConfig, routes []Route) (*routeTable, error) {
 		}
 		t.insert(r)
 	}
+	t.addOnlyWay(ports)
 	return t, nil
+}
+
+// addOnlyWay routes everything to a TUN that is the only port: it has no
+// network of its own, and nothing could go anywhere else.
+func (t *routeTable) addOnlyWay(ports []PortConfig) {
+	if len(ports) != 1 || ports[0].Device.Link() != packet.LinkRaw {
+		return
+	}
+	for _, all := range []netip.Prefix{
+		netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0),
+	} {
+		if _, taken := t.exact(all); !taken {
+			t.insert(hopRoute{prefix: all})
+		}
+	}
 }
 
 // resolve turns a configured route into a row, finding the gateway's port
