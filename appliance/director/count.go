@@ -68,7 +68,7 @@ type Counts struct {
 	Flows                     int64 // live now
 	Limit                     int64
 	Created, Expired, Evicted uint64
-	FragmentBytes, HeldFrames int // held now
+	HeldFrames, HeldBytes     int // copies of frames that wait now
 	FragmentDatagrams         int // known or waited for now
 }
 

@@ -107,39 +107,39 @@ func (d *Director) flow(now time.Duration, in packet.PortID, p *packet.Packet, k
 // send takes the packet of a known flow out: way, account, rewrite. The shard
 // is locked.
 func (d *Director) send(now time.Duration, in packet.PortID, p *packet.Packet, s *shard, f *flow, dir direction, t *Table) packet.Verdict {
-	hop, v := d.way(now, p, f, dir, asking)
+	gen := d.net.Generation()
+	hop, v := d.way(now, gen, p, f, dir, asking)
+	if v.Action == packet.Hold {
+		k := f.key(dir)
+		return d.held.untilNeighbour(now, gen, in, p, &k)
+	}
 	if v.Action != packet.Emit {
-		if v.Action == packet.Hold {
-			k := f.key(dir)
-			return d.held.untilNeighbour(in, p, &k)
-		}
 		return v
 	}
 	s.account(now, p, f, dir, t)
-	rewrite(p, f, dir, &hop)
+	rewrite(p, f, dir, hop)
 	return v
 }
 
 // way says where the packet of a flow leaves, from what the flow remembers or,
-// where the network has changed since, from the network.
-func (d *Director) way(now time.Duration, p *packet.Packet, f *flow, dir direction, how asked) (packet.Hop, packet.Verdict) {
-	if p.TTL() <= 1 {
-		return packet.Hop{}, packet.Verdict{Action: packet.Drop, Reason: packet.TTLExpired, Answer: packet.AnswerTimeExceeded}
-	}
-	gen := d.net.Generation()
+// where the network has changed since, from the network. gen is the network's
+// generation, read before.
+func (d *Director) way(now time.Duration, gen uint32, p *packet.Packet, f *flow, dir direction, how asked) (*packet.Hop, packet.Verdict) {
 	leg := &f.legs[dir]
+	if p.TTL() <= 1 {
+		return &leg.hop, packet.Verdict{Action: packet.Drop, Reason: packet.TTLExpired, Answer: packet.AnswerTimeExceeded}
+	}
 	if leg.generation != gen {
 		hop, why := d.nextHop(now, f.towards(dir).Netip(), how)
 		if why != packet.OK {
-			return hop, unreachable(why)
+			return &leg.hop, unreachable(why)
 		}
-		leg.set(&hop, gen)
+		leg.hop, leg.generation = hop, gen
 	}
-	hop := leg.hop()
-	if v := fits(p, hop.MTU); v.Action != packet.Emit {
-		return hop, v
+	if v := fits(p, leg.hop.MTU); v.Action != packet.Emit {
+		return &leg.hop, v
 	}
-	return hop, packet.Verdict{Action: packet.Emit, Port: hop.Port}
+	return &leg.hop, packet.Verdict{Action: packet.Emit, Exit: packet.Exit{Port: leg.hop.Port}}
 }
 
 // asked says whether a next hop that is not known is asked for.
@@ -178,7 +178,7 @@ func fits(p *packet.Packet, mtu uint16) packet.Verdict {
 	if size <= int(mtu) || !p.DF() && p.Offload.GSO == packet.GSONone {
 		return packet.Verdict{Action: packet.Emit}
 	}
-	return packet.Verdict{Action: packet.Drop, Reason: packet.TooBig, Answer: packet.AnswerTooBig, MTU: mtu}
+	return packet.Verdict{Action: packet.Drop, Reason: packet.TooBig, Answer: packet.AnswerTooBig, Exit: packet.Exit{MTU: mtu}}
 }
 
 // rewrite makes the packet what the other side must see.

@@ -74,10 +74,10 @@ func (d *Director) explainFlow(e *Explanation, now time.Duration, p *packet.Pack
 
 // explainWay takes the packet of a flow, known or not yet stored, out.
 func (d *Director) explainWay(e *Explanation, now time.Duration, p *packet.Packet, f *flow, dir direction) {
-	hop, v := d.way(now, p, f, dir, peeking)
-	e.sayWay(&hop, v, f.towards(dir))
+	hop, v := d.way(now, d.net.Generation(), p, f, dir, peeking)
+	e.sayWay(hop, v, f.towards(dir))
 	if e.Verdict = v; v.Action == packet.Emit {
-		rewrite(p, f, dir, &hop)
+		rewrite(p, f, dir, hop)
 	}
 }
 
@@ -100,12 +100,12 @@ func (d *Director) explainICMP(e *Explanation, now time.Duration, p *packet.Pack
 	s.mu.Unlock()
 	e.say("ICMP error", "about a packet of a known flow; it is translated, the quoted packet too")
 	e.sayFlow(&known, dir, now, t)
-	hop, v := d.way(now, p, &known, dir, peeking)
-	e.sayWay(&hop, v, known.towards(dir))
+	hop, v := d.way(now, d.net.Generation(), p, &known, dir, peeking)
+	e.sayWay(hop, v, known.towards(dir))
 	if e.Verdict = v; v.Action == packet.Emit {
 		translateError(p, &q, &known, dir)
 		p.DecTTL()
-		p.SetHop(&hop)
+		p.SetHop(hop)
 	}
 }
 

@@ -17,19 +17,8 @@ const (
 // leg is what a flow remembers of its way out in one direction. It holds as
 // long as the network's generation stays the same; generation 0 is never one.
 type leg struct {
-	dst, src   packet.MAC
-	mtu        uint16
-	port       packet.PortID
-	link       packet.Link
+	hop        packet.Hop
 	generation uint32
-}
-
-func (l *leg) set(h *packet.Hop, generation uint32) {
-	*l = leg{dst: h.Dst, src: h.Src, mtu: h.MTU, generation: generation, port: h.Port, link: h.Link}
-}
-
-func (l *leg) hop() packet.Hop {
-	return packet.Hop{Port: l.port, Link: l.link, MTU: l.mtu, Src: l.src, Dst: l.dst}
 }
 
 // flow is one connection, or one UDP conversation, through a virtual service.

@@ -62,8 +62,9 @@ func (h *hold) copyOf(in packet.PortID, p *packet.Packet, k *packet.FlowKey) (he
 	return f, true
 }
 
-// untilNeighbour keeps a frame whose next hop's MAC is being asked for.
-func (h *hold) untilNeighbour(in packet.PortID, p *packet.Packet, k *packet.FlowKey) packet.Verdict {
+// untilNeighbour keeps a frame whose next hop's MAC is being asked for; gen is
+// the network's generation from before it was asked.
+func (h *hold) untilNeighbour(now time.Duration, gen uint32, in packet.PortID, p *packet.Packet, k *packet.FlowKey) packet.Verdict {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.neighbours) >= neighbourHold {
@@ -72,6 +73,9 @@ func (h *hold) untilNeighbour(in packet.PortID, p *packet.Packet, k *packet.Flow
 	f, ok := h.copyOf(in, p, k)
 	if !ok {
 		return packet.Dropped(packet.NeighbourLimit)
+	}
+	if len(h.neighbours) == 0 {
+		h.generation, h.retryAt = gen, now+retryInterval
 	}
 	h.neighbours = append(h.neighbours, f)
 	h.waitCount.Store(int32(len(h.neighbours)))

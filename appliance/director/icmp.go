@@ -19,9 +19,10 @@ func (d *Director) icmp(now time.Duration, in packet.PortID, p *packet.Packet) p
 		return v
 	}
 	defer s.mu.Unlock()
-	hop, v := d.way(now, p, f, dir, asking)
+	gen := d.net.Generation()
+	hop, v := d.way(now, gen, p, f, dir, asking)
 	if v.Action == packet.Hold {
-		return d.held.untilNeighbour(in, p, nil)
+		return d.held.untilNeighbour(now, gen, in, p, nil)
 	}
 	if v.Action != packet.Emit {
 		v.Answer = packet.AnswerNone // never an error about an error
@@ -29,7 +30,7 @@ func (d *Director) icmp(now time.Duration, in packet.PortID, p *packet.Packet) p
 	}
 	translateError(p, &q, f, dir)
 	p.DecTTL()
-	p.SetHop(&hop)
+	p.SetHop(hop)
 	return v
 }
 

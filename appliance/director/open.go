@@ -26,7 +26,8 @@ func (d *Director) decide(p *packet.Packet, k *packet.FlowKey, t *Table, commit 
 	if why := d.opening(p); why != packet.OK {
 		return decision{service: sv, verdict: packet.Dropped(why)}
 	}
-	r := sv.scheduler.Pick(k, commit)
+	own := *k // what goes through an interface escapes: only first packets may pay for that
+	r := sv.scheduler.Pick(&own, commit)
 	if r == nil {
 		return decision{service: sv, verdict: refuse(packet.NoReal, p)}
 	}

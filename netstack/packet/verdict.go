@@ -28,13 +28,20 @@ const (
 	AnswerNetUnreachable         // no route
 )
 
-// Verdict is the decision about one packet. It fits a register.
+// Verdict is the decision about one packet. It has no more than four fields,
+// so that it is returned and passed on in registers and never through memory:
+// four levels of calls hand it up, for every packet.
 type Verdict struct {
 	Action Action
 	Reason Reason // of Drop; of Hold: what it waits for
 	Answer Answer
-	Port   PortID // of Emit
-	MTU    uint16 // of AnswerTooBig
+	Exit
+}
+
+// Exit is where a packet leaves, or what keeps it from leaving.
+type Exit struct {
+	Port PortID // of Emit
+	MTU  uint16 // of AnswerTooBig
 }
 
 // Dropped is the verdict that ends a packet without an answer.
