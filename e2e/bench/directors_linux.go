@@ -177,7 +177,7 @@ func awaitListener(ctx context.Context, w lab.World, p lab.Process, out *tail) e
 		}
 		select {
 		case <-p.Done():
-			return fmt.Errorf("it ended: %w: %s", p.Wait(), out.line())
+			return fmt.Errorf("it ended: %w", lastWords(p, out))
 		case <-ctx.Done():
 			return err
 		case <-time.After(10 * time.Millisecond):
@@ -230,11 +230,23 @@ func setUpWeir(ctx context.Context, w lab.World, dir string) error {
 			return nil
 		}
 		p.Stop()
-		return fmt.Errorf("weir run ended: %w: %s", p.Wait(), out.line())
+		return fmt.Errorf("weir run ended: %w", lastWords(p, out))
 	case <-ctx.Done():
 		p.Stop()
-		return fmt.Errorf("weir run did not say that it is ready: %w: %s", ctx.Err(), out.line())
+		return fmt.Errorf("weir run did not say that it is ready within %v: %w", standUp, lastWords(p, out))
 	}
+}
+
+// lastWords is why a program that has ended did so: its own words, if it had any.
+func lastWords(p lab.Process, out *tail) error {
+	err := p.Wait()
+	if said := out.line(); said != "" {
+		return errors.New(said)
+	}
+	if err == nil {
+		return errors.New("exit status 0")
+	}
+	return err
 }
 
 func weirConfig(dir string) string {

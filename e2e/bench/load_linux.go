@@ -92,13 +92,12 @@ func (g *generator) requestBytes(conn *net.TCPConn) {
 	buf := make([]byte, 1)
 	for {
 		began := time.Now()
-		if _, err := unix.Write(fd, buf); err != nil {
+		if err := whole(unix.Write, fd, buf); err != nil {
 			g.fault(fmt.Errorf("send a byte: %w", err))
 			return
 		}
-		n, err := unix.Read(fd, buf)
-		if err != nil || n != 1 {
-			g.fault(fmt.Errorf("%d bytes came back: %w", n, err))
+		if err := whole(unix.Read, fd, buf); err != nil {
+			g.fault(fmt.Errorf("receive it again: %w", err))
 			return
 		}
 		took.add(time.Since(began))

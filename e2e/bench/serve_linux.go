@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -84,15 +85,23 @@ func (g *generator) echoBytes(conn *net.TCPConn) {
 	defer file.Close()
 	buf := make([]byte, 1)
 	for {
-		n, err := unix.Read(fd, buf)
-		if err == unix.EINTR {
-			continue
-		}
-		if n != 1 || err != nil {
+		if whole(unix.Read, fd, buf) != nil || whole(unix.Write, fd, buf) != nil {
 			return
 		}
-		if _, err := unix.Write(fd, buf); err != nil {
-			return
+	}
+}
+
+// whole reads or writes the one byte of buf. The runtime interrupts system calls
+// that take long.
+func whole(call func(int, []byte) (int, error), fd int, buf []byte) error {
+	for {
+		n, err := call(fd, buf)
+		switch {
+		case err == unix.EINTR:
+		case err == nil && n != len(buf):
+			return io.ErrUnexpectedEOF
+		default:
+			return err
 		}
 	}
 }

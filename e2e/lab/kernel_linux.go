@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os/exec"
 	"slices"
 	"sync"
-
-	"weir/netstack/device"
 )
 
 // kernelWorld is a topology made of network namespaces: one per node, one for
@@ -21,8 +18,9 @@ type kernelWorld struct {
 	weir     *namespace // a node's, or its own
 	bridges  *namespace // nil until a segment needs it
 
-	alive context.Context // ends with Close
-	end   context.CancelFunc
+	alive    context.Context // ends with Close
+	end      context.CancelFunc
+	watchers sync.WaitGroup // end with alive
 
 	mu        sync.Mutex
 	closed    bool
@@ -62,7 +60,10 @@ func (w *kernelWorld) build() error {
 			return err
 		}
 	}
-	return w.wire()
+	if err := w.wire(); err != nil {
+		return err
+	}
+	return w.watchTAPs()
 }
 
 // newSwitch makes a namespace whose kernel only bridges: it must not answer or
@@ -127,26 +128,6 @@ func (w *kernelWorld) Host(name string) Host {
 	return &kernelHost{world: w, node: n, ns: w.nodes[name]}
 }
 
-func (w *kernelWorld) Weir() Place { return &kernelPlace{world: w, ns: w.weir} }
-
-// kernelPlace is weir's namespace.
-type kernelPlace struct {
-	world *kernelWorld
-	ns    *namespace
-}
-
-func (p *kernelPlace) Do(f func() error) error { return p.ns.do(f) }
-
-func (p *kernelPlace) Open(c device.Config) (dev device.Device, err error) {
-	err = p.ns.do(func() (err error) {
-		dev, err = device.Open(c)
-		return err
-	})
-	return dev, err
-}
-
-func (p *kernelPlace) Start(cmd *exec.Cmd) (Process, error) { return p.world.start(p.ns, cmd) }
-
 // Close ends programs first, so that they can still say goodbye over the
 // network, and the namespaces last.
 func (w *kernelWorld) Close() error {
@@ -167,6 +148,7 @@ func (w *kernelWorld) Close() error {
 	for _, c := range captures {
 		errs = append(errs, c.Stop())
 	}
+	w.watchers.Wait()
 	for _, ns := range w.nodes {
 		ns.close()
 	}

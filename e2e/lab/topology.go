@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"weir/netstack/packet"
 )
@@ -210,4 +211,29 @@ func (t *Topology) tapOn(segment string) bool {
 		}
 	}
 	return false
+}
+
+// config is the head of weir's configuration for the attachment; manage says
+// whether there is a host around weir for it to manage.
+func (a *Attachment) config(manage bool) string {
+	topology, kind := "routed", "tap"
+	if a.Node != "" {
+		topology, kind = "host", "tun"
+	}
+	var c strings.Builder
+	fmt.Fprintf(&c, "topology: %s\nports:\n", topology)
+	for _, p := range a.Ports {
+		fmt.Fprintf(&c, "  - name: %s\n    %s: %s\n", p.Name, kind, p.Device)
+		if !p.MAC.IsZero() {
+			fmt.Fprintf(&c, "    mac: \"%s\"\n", p.MAC)
+		}
+		c.WriteString("    addresses:\n")
+		for _, prefix := range p.Addresses {
+			fmt.Fprintf(&c, "      - \"%s\"\n", prefix)
+		}
+	}
+	if a.Node != "" && !manage {
+		c.WriteString("host: {manage: false}\n")
+	}
+	return c.String()
 }

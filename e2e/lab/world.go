@@ -49,10 +49,14 @@ type Host interface {
 
 // Place is where weir runs.
 type Place interface {
-	// Open makes one of weir's devices there. In the simulation the name is
-	// that of a port's device, and the world knows everything else better than
-	// the Config does.
+	// Open makes one of weir's devices there. The name is that of a port's
+	// device; in the simulation the world knows everything else better than the
+	// Config does. In the kernel world a program that runs there may as well
+	// make the device itself: a TAP joins its segment however it comes about.
 	Open(device.Config) (device.Device, error)
+	// Config is the head of a configuration that fits the place, in YAML:
+	// topology, ports and routes. Services and the rest are the caller's.
+	Config() string
 	// Do runs f there: in the kernel world on a thread inside weir's network
 	// namespace, so that sockets and devices which f itself opens are made
 	// there. Goroutines that f starts are elsewhere.
