@@ -55,6 +55,7 @@ func undelivered(r packet.Reason) packet.Verdict {
 
 // tooBig is the verdict on a packet that out cannot take whole.
 func tooBig(out *port) packet.Verdict {
-	return packet.Verdict{
-		Action: packet.Drop, Reason: packet.TooBig, Answer: packet.AnswerTooBig, MTU: uint16(out.mtu)}
+	v := packet.Verdict{Action: packet.Drop, Reason: packet.TooBig, Answer: packet.AnswerTooBig}
+	v.MTU = uint16(out.mtu)
+	return v
 }

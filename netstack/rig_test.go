@@ -250,11 +250,13 @@ func (r *rig) play(script string) {
 		line = strings.TrimSpace(line)
 		verb, rest, _ := strings.Cut(line, " ")
 		rest = strings.TrimSpace(rest)
+		if verb == "" || verb == "#" {
+			continue
+		}
 		if verb != "out" {
 			r.silent()
 		}
 		switch verb {
-		case "", "#":
 		case "in":
 			w := r.s.worker()
 			in := r.load(&w.frame, rest)
@@ -333,3 +335,5 @@ func (r *rig) count(line string) {
 		r.t.Fatalf("port %s dropped %q, want %q", at, strings.Join(got, " "), want)
 	}
 }
+
+func mustAddr(a string) netip.Addr { return netip.MustParseAddr(a) }
