@@ -2,10 +2,13 @@ package lab_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"weir/appliance/config"
 	"weir/e2e/lab"
+	"weir/e2e/lab/labtest"
 )
 
 func TestCheckNamesEveryFaultOfATopology(t *testing.T) {
@@ -58,5 +61,32 @@ func TestReadyTopologiesNumberEverythingAlike(t *testing.T) {
 		if got := fmt.Sprint(n.Addr4(), n.Addr6(), n.Interfaces[0].MAC); got != "10.2.0.90 fd00:2::90 02:00:00:02:00:90" {
 			t.Errorf("%s: real80 is %s", topology.Name, got)
 		}
+	}
+}
+
+// What a place says of itself is the beginning of a configuration that weir
+// accepts, in either world.
+func TestPlacesDescribeThemselvesInWeirsWords(t *testing.T) {
+	const services = "services:\n  - {name: web, vip: \"[2001:db8::10]:80\", method: nat, reals: [\"[fd00:2::11]:80\"]}\n"
+	for _, topology := range []lab.Topology{lab.HostTopology(1, 1), lab.RoutedTopology(1, 1)} {
+		t.Run(topology.Name, func(t *testing.T) {
+			labtest.Run(t, topology, func(t *testing.T, w lab.World) {
+				c, err := config.Parse("lab.yaml", []byte(w.Weir().Config()+services))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := c.Topology.String(); got != topology.Name {
+					t.Errorf("topology %s, want %s", got, topology.Name)
+				}
+				if c.Host.Manage && w.Name() == "sim" {
+					t.Error("in a simulation weir would change the machine it runs on")
+				}
+				for i, want := range topology.Weir.Ports {
+					if got := c.Ports[i]; got.Device != want.Device || got.MAC != want.MAC || !slices.Equal(got.Addresses, want.Addresses) {
+						t.Errorf("port %d is %+v, want %+v", i, got, want)
+					}
+				}
+			})
+		})
 	}
 }

@@ -60,6 +60,15 @@ func Kernel(t testing.TB, topology lab.Topology) lab.World {
 	return build(t, lab.NewKernel, topology)
 }
 
+// Run runs the scenario in every world, each a subtest with a world of its own.
+func Run(t *testing.T, topology lab.Topology, scenario func(t *testing.T, w lab.World)) {
+	t.Run("kernel", func(t *testing.T) {
+		RequireKernel(t)
+		NoLeaks(t)
+		scenario(t, Kernel(t, topology))
+	})
+}
+
 func build(t testing.TB, builder func(lab.Topology) (lab.World, error), topology lab.Topology) lab.World {
 	t.Helper()
 	w, err := builder(topology)
