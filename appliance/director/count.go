@@ -22,8 +22,8 @@ func (t *Traffic) add(u *Traffic) {
 // shardCounts are a shard's counters. They are plain numbers, because whoever
 // writes or reads them holds the shard's lock anyway.
 type shardCounts struct {
-	created, expired, evicted uint64
-	traffic                   []Traffic // by the real's id
+	created, expired, evicted, replaced uint64
+	traffic                             []Traffic // by the real's id
 }
 
 func (c *shardCounts) of(real uint32) *Traffic {
@@ -65,11 +65,13 @@ func (s *shard) account(now time.Duration, p *packet.Packet, f *flow, dir direct
 
 // Counts are the director's totals.
 type Counts struct {
-	Flows                     int64 // live now
-	Limit                     int64
-	Created, Expired, Evicted uint64
-	HeldFrames, HeldBytes     int // copies of frames that wait now
-	FragmentDatagrams         int // known or waited for now
+	Flows                 int64 // live now
+	Limit                 int64
+	Created, Expired      uint64
+	Evicted               uint64 // half-open ones that made room in a full table
+	Replaced              uint64 // over, and their addresses and ports used anew
+	HeldFrames, HeldBytes int    // copies of frames that wait now
+	FragmentDatagrams     int    // known or waited for now
 }
 
 // Counts returns the totals, and the traffic of each real server by its id.
@@ -82,6 +84,7 @@ func (d *Director) Counts() (Counts, []Traffic) {
 		c.Created += s.count.created
 		c.Expired += s.count.expired
 		c.Evicted += s.count.evicted
+		c.Replaced += s.count.replaced
 		for id := range s.count.traffic {
 			if id == len(traffic) {
 				traffic = append(traffic, Traffic{})

@@ -95,7 +95,7 @@ func (d *Director) flow(now time.Duration, in packet.PortID, p *packet.Packet, k
 		return d.open(now, in, p, k, &h, t)
 	}
 	if dir == request && reopens(f, p) {
-		s.remove(f, t)
+		s.replace(f, t)
 		s.mu.Unlock()
 		return d.open(now, in, p, k, &h, t)
 	}

@@ -150,7 +150,7 @@ func (s *shard) insert(f *flow, tag uint32, tbl *Table) (*flow, insertResult) {
 		if !other.state.over() {
 			return nil, taken
 		}
-		s.remove(other, tbl)
+		s.replace(other, tbl)
 	}
 	if s.table.live.Add(1) > s.table.limit || !s.index.room() {
 		if !s.evict(tbl) {
@@ -186,4 +186,10 @@ func (s *shard) remove(f *flow, tbl *Table) {
 	}
 	s.flows.release(f)
 	s.table.live.Add(-1)
+}
+
+// replace forgets a flow that is over because its addresses and ports begin anew.
+func (s *shard) replace(f *flow, tbl *Table) {
+	s.remove(f, tbl)
+	s.count.replaced++
 }
