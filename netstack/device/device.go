@@ -139,10 +139,3 @@ func (f Features) String() string {
 
 // BufferSize is the Store, in bytes, that Read needs for the largest frame.
 const BufferSize = packet.Headroom + packet.MaxFrame
-
-// room gives p a Store of at least size bytes: once for a packet that is reused.
-func room(p *packet.Packet, size int) {
-	if len(p.Store) < size {
-		p.Store = make([]byte, size)
-	}
-}

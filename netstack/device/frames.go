@@ -65,7 +65,6 @@ func (f *frames) pop(p *packet.Packet) error {
 	frame := f.slots[f.first]
 	f.first = (f.first + 1) % len(f.slots)
 	f.count--
-	room(p, packet.Headroom+len(frame))
 	p.Load(frame)
 	return nil
 }

@@ -80,7 +80,9 @@ func (d *tuntap) Queues() int        { return len(d.queues) }
 func (d *tuntap) Read(q int, p *packet.Packet) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	room(p, BufferSize)
+	if len(p.Store) < BufferSize {
+		p.Store = make([]byte, BufferSize) // once for a packet that is reused
+	}
 	for {
 		// Asked before each read(2): Close sets closed first, then O_NONBLOCK,
 		// then it interrupts. Whoever missed the flag meets one of the others.
