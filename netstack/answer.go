@@ -11,11 +11,7 @@ import (
 // in. Errors to ourselves, about packets that gVisor could not send, go into
 // gVisor.
 func (w *worker) answer(now time.Duration, in *port, p *packet.Packet, v packet.Verdict) {
-	from := w.s.egress(in, p.Src())
-	if _, ours := w.s.owner(p.SrcAddr()); ours {
-		from = in
-	}
-	if !w.buildError(now, from, p, v) {
+	if !w.buildError(now, w.s.egress(in, p.Src()), p, v) {
 		return
 	}
 	w.s.stats.answers.Add(1)
@@ -63,9 +59,14 @@ func (w *worker) buildError(now time.Duration, from *port, p *packet.Packet, v p
 // errorSource is the address that an error about p comes from. A host speaks
 // as the address that was spoken to (RFC 1122 3.2.2); a router as the port by
 // which the error leaves (RFC 1812 4.3.2.4), or, where that port has no
-// address of the family, as any other that has.
+// address of the family, as any other that has. What gVisor is told about its
+// own packet comes from the packet's destination: from ourselves it would be
+// taken for a spoof.
 func (s *Stack) errorSource(from *port, p *packet.Packet, a packet.Answer) netip.Addr {
 	dst := p.Dst()
+	if _, ours := s.owner(p.SrcAddr()); ours {
+		return dst
+	}
 	if a == packet.AnswerPortUnreachable {
 		if _, ours := s.owner(p.DstAddr()); ours {
 			return dst

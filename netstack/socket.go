@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"sync/atomic"
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 )
 
 // Dial connects to remote. network is tcp, tcp4, tcp6, udp, udp4 or udp6. The
@@ -34,22 +31,17 @@ func (s *Stack) Dial(ctx context.Context, network string, local, remote netip.Ad
 	}
 	to := full(remote)
 	if network[0] == 'u' {
-		var from *tcpip.FullAddress
-		if local.IsValid() {
-			a := full(local)
-			from = &a
-		}
-		c, err := gonet.DialUDP(s.host, from, &to, protocolOf(remote.Addr()))
+		c, err := s.datagrams(full(local), &to, protocolOf(remote.Addr()))
 		if err != nil {
-			return fail(cause(err))
+			return fail(err)
 		}
-		return &udpConn{UDPConn: c}, nil
+		return c, nil
 	}
-	e, err := s.connect(ctx, full(local), to, protocolOf(remote.Addr()))
+	c, err := s.connect(ctx, full(local), to, protocolOf(remote.Addr()))
 	if err != nil {
-		return fail(cause(err))
+		return fail(err)
 	}
-	return e, nil
+	return c, nil
 }
 
 // Listen accepts TCP connections at an address of ours, a VIP, or at any (the
@@ -76,13 +68,12 @@ func (s *Stack) ListenPacket(network string, at netip.AddrPort) (net.PacketConn,
 		err = net.UnknownNetworkError(network)
 	}
 	if err == nil {
-		from := full(at)
-		var c *gonet.UDPConn
-		if c, err = gonet.DialUDP(s.host, &from, nil, protocolOf(at.Addr())); err == nil {
-			return &udpConn{UDPConn: c}, nil
+		var c *udpConn
+		if c, err = s.datagrams(full(at), nil, protocolOf(at.Addr())); err == nil {
+			return c, nil
 		}
 	}
-	return nil, &net.OpError{Op: "listen", Net: network, Addr: goAddr(network, at), Err: cause(err)}
+	return nil, &net.OpError{Op: "listen", Net: network, Addr: goAddr(network, at), Err: err}
 }
 
 func checkNetwork(network string, a netip.Addr) error {
@@ -117,101 +108,4 @@ func goAddr(network string, a netip.AddrPort) net.Addr {
 		return net.UDPAddrFromAddrPort(a)
 	}
 	return net.TCPAddrFromAddrPort(a)
-}
-
-// cause is the translated error inside gonet's: what it was about is said by
-// the caller's own wrapping.
-func cause(err error) error {
-	err = translateText(err)
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err
-	}
-	return err
-}
-
-// tcpConn is gonet's connection with errors that errors.Is knows. Deadlines
-// and half-closes are gonet's.
-type tcpConn struct {
-	*gonet.TCPConn
-	closed atomic.Bool
-}
-
-func (c *tcpConn) Read(b []byte) (int, error) {
-	n, err := c.TCPConn.Read(b)
-	return n, c.translate(err)
-}
-
-func (c *tcpConn) Write(b []byte) (int, error) {
-	n, err := c.TCPConn.Write(b)
-	return n, c.translate(err)
-}
-
-func (c *tcpConn) CloseRead() error  { return c.translate(c.TCPConn.CloseRead()) }
-func (c *tcpConn) CloseWrite() error { return c.translate(c.TCPConn.CloseWrite()) }
-
-func (c *tcpConn) Close() error {
-	if c.closed.Swap(true) {
-		return net.ErrClosed
-	}
-	return translateText(c.TCPConn.Close())
-}
-
-// translate knows, as gonet does not, which side ended the connection.
-func (c *tcpConn) translate(err error) error {
-	if err == nil || err == io.EOF && !c.closed.Load() {
-		return err
-	}
-	if c.closed.Load() {
-		return &net.OpError{Op: "use", Net: "tcp", Err: net.ErrClosed}
-	}
-	return translateText(err)
-}
-
-// udpConn is likewise.
-type udpConn struct {
-	*gonet.UDPConn
-	closed atomic.Bool
-}
-
-func (c *udpConn) Read(b []byte) (int, error) {
-	n, err := c.UDPConn.Read(b)
-	return n, c.translate(err)
-}
-
-func (c *udpConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, from, err := c.UDPConn.ReadFrom(b)
-	return n, from, c.translate(err)
-}
-
-func (c *udpConn) Write(b []byte) (int, error) {
-	n, err := c.UDPConn.Write(b)
-	return n, c.translate(err)
-}
-
-// WriteTo takes a *net.UDPAddr.
-func (c *udpConn) WriteTo(b []byte, to net.Addr) (int, error) {
-	udp, ok := to.(*net.UDPAddr)
-	if !ok {
-		return 0, &net.OpError{Op: "write", Net: "udp", Addr: to, Err: syscall.EINVAL}
-	}
-	if v4 := udp.IP.To4(); v4 != nil {
-		udp = &net.UDPAddr{IP: v4, Port: udp.Port}
-	}
-	n, err := c.UDPConn.WriteTo(b, udp)
-	return n, c.translate(err)
-}
-
-func (c *udpConn) Close() error {
-	if c.closed.Swap(true) {
-		return net.ErrClosed
-	}
-	return translateText(c.UDPConn.Close())
-}
-
-func (c *udpConn) translate(err error) error {
-	if err != nil && c.closed.Load() {
-		return &net.OpError{Op: "use", Net: "udp", Err: net.ErrClosed}
-	}
-	return translateText(err)
 }
