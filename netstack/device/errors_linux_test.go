@@ -2,6 +2,7 @@ package device
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"runtime"
 	"strings"
@@ -158,4 +159,40 @@ func lockCloneDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	unix.Close(fd)
+}
+
+// None of these is an end of the device but the removal.
+func TestErrnosOfADevice(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	d := open(t, Config{Name: "weir0"})
+	tests := []struct {
+		name  string
+		errno unix.Errno
+		read  error
+		write error // nil: another error, which only this frame meets
+	}{
+		{"the link is down", unix.EIO, ErrAgain, ErrAgain},
+		{"the queue is full", unix.EAGAIN, ErrAgain, ErrFull},
+		{"no buffer", unix.ENOBUFS, ErrAgain, ErrFull},
+		{"no memory", unix.ENOMEM, ErrAgain, ErrFull},
+		{"the device is gone", unix.EBADFD, ErrRemoved, ErrRemoved},
+		{"the device is gone", unix.ENXIO, ErrRemoved, ErrRemoved},
+		{"the device is gone", unix.ENODEV, ErrRemoved, ErrRemoved},
+		{"a sleeping reader's device is gone", unix.EFAULT, ErrRemoved, nil},
+		{"the frame is malformed", unix.EINVAL, ErrAgain, nil},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprint(tt.name, " ", unix.ErrnoName(tt.errno)), func(t *testing.T) {
+			if err := d.readError(tt.errno); !errors.Is(err, tt.read) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("Read: %v, want one line of %v", err, tt.read)
+			}
+			err := d.writeError(tt.errno)
+			final := errors.Is(err, ErrRemoved) || errors.Is(err, ErrClosed)
+			if tt.write != nil && !errors.Is(err, tt.write) || tt.write == nil && final {
+				t.Errorf("Write: %v, want %v", err, tt.write)
+			}
+		})
+	}
 }

@@ -112,10 +112,16 @@ func open(t *testing.T, c Config) *tuntap {
 // where weir's are: there is nobody in these tests to answer ARP.
 func connect(t *testing.T, d *tuntap) {
 	t.Helper()
+	connectVia(t, d, d.name)
+}
+
+// connectVia puts the kernel's addresses on an interface that leads to d.
+func connectVia(t *testing.T, d *tuntap, name string) {
+	t.Helper()
 	if err := d.Up(); err != nil {
 		t.Fatal(err)
 	}
-	link := linkOf(t, d.name)
+	link := linkOf(t, name)
 	for _, cidr := range []string{kernelAddr.String() + "/24", kernel6.String() + "/64"} {
 		a, err := netlink.ParseAddr(cidr)
 		if err != nil {

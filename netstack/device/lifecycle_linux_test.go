@@ -2,8 +2,10 @@ package device
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -16,8 +18,8 @@ import (
 	"weir/netstack/packet"
 )
 
-// Under load and idle, with readers that keep to their thread and readers that
-// do not, Close gets every one of them out.
+// Under load, idle and on a link that is down, with one queue and two, Close
+// gets every reader out, wherever it meets it.
 func TestCloseEndsBlockedReadsEveryTime(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -31,44 +33,32 @@ func TestCloseEndsBlockedReadsEveryTime(t *testing.T) {
 	}()
 	var slowest time.Duration
 	for i := range 200 {
-		locked := i%4 != 0
 		d, err := Open(Config{Name: "weir0", Kind: Kind(i % 2), Queues: 1 + i/2%2})
 		if err != nil {
 			t.Fatal(err)
 		}
-		connect(t, d.(*tuntap))
-		entered := make(chan struct{}, 2)
-		ended := make(chan error, 2)
-		for q := range d.Queues() {
-			go func() { // ends with Close
-				if locked {
-					runtime.LockOSThread()
-				}
-				var p packet.Packet
-				entered <- struct{}{}
-				for {
-					if err := d.Read(q, &p); err != nil {
-						ended <- err
-						return
-					}
-				}
-			}()
+		if i%4 == 0 { // else no frame comes, and nothing but Close ends a Read
+			connect(t, d.(*tuntap))
 		}
-		for range d.Queues() {
-			<-entered
+		ended := make(chan error, d.Queues())
+		for q := range d.Queues() {
+			tid := startReader(d, q, ended)
+			if i%4 == 1 {
+				awaitRead(t, tid)
+			}
 		}
 		start := time.Now()
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
 		}
 		slowest = max(slowest, time.Since(start))
-		if err := d.Close(); err != nil {
-			t.Fatalf("second Close: %v", err)
-		}
 		for range d.Queues() {
 			if err := <-ended; !errors.Is(err, ErrClosed) {
 				t.Fatalf("round %d: Read ended with %v, not with ErrClosed", i, err)
 			}
+		}
+		if err := d.Close(); err != nil {
+			t.Fatalf("second Close: %v", err)
 		}
 	}
 	close(stop)
@@ -76,6 +66,43 @@ func TestCloseEndsBlockedReadsEveryTime(t *testing.T) {
 	t.Logf("slowest Close: %v", slowest)
 	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+// startReader reads queue q on a thread of its own, which it returns, until the
+// device ends.
+func startReader(d Device, q int, ended chan<- error) (tid int) {
+	thread := make(chan int)
+	go func() {
+		runtime.LockOSThread()
+		thread <- unix.Gettid()
+		var p packet.Packet
+		for {
+			if err := d.Read(q, &p); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	return <-thread
+}
+
+// awaitRead waits until a thread sleeps in read(2).
+func awaitRead(t *testing.T, tid int) {
+	t.Helper()
+	file := fmt.Sprintf("/proc/self/task/%d/syscall", tid)
+	want := fmt.Sprintf("%d ", unix.SYS_READ)
+	for deadline := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
+		b, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			t.Skip("this kernel does not tell what a thread waits for")
+		}
+		if strings.HasPrefix(string(b), want) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the reader is not in read(2): %q %v", b, err)
+		}
 	}
 }
 
@@ -90,25 +117,23 @@ func TestCloseFindsAReaderOnAnotherThread(t *testing.T) {
 	if _, err := client.Write([]byte("for the first reader")); err != nil {
 		t.Fatal(err)
 	}
-	read := func(ended chan<- error, frames int) {
-		runtime.LockOSThread() // and the thread ends with the goroutine
-		var p packet.Packet
-		var err error
-		for n := 0; err == nil && n < frames; n++ {
-			err = d.Read(0, &p)
-		}
-		ended <- err
-	}
-	first, second := make(chan error), make(chan error)
-	go read(first, 1)
+	first := make(chan error)
+	go func() { // ends with the frame, and its thread with it
+		runtime.LockOSThread()
+		first <- d.Read(0, new(packet.Packet))
+	}()
 	if err := <-first; err != nil {
 		t.Fatal(err)
 	}
-	go read(second, 1000)
+	if err := d.Down(); err != nil { // no frame comes any more
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	awaitRead(t, startReader(d, 0, ended))
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-second; !errors.Is(err, ErrClosed) {
+	if err := <-ended; !errors.Is(err, ErrClosed) {
 		t.Fatal(err)
 	}
 }
@@ -156,17 +181,8 @@ func TestRemovalUnderUsIsToldToReaderAndWriter(t *testing.T) {
 		before := descriptors(t)
 		d := open(t, Config{Name: "weir0", Kind: kind})
 		connect(t, d)
-		ended := make(chan error)
-		go func() { // ends with the device
-			runtime.LockOSThread()
-			var p packet.Packet
-			for {
-				if err := d.Read(0, &p); err != nil {
-					ended <- err
-					return
-				}
-			}
-		}()
+		ended := make(chan error, 1)
+		awaitRead(t, startReader(d, 0, ended))
 		if err := netlink.LinkDel(linkOf(t, "weir0")); err != nil {
 			t.Fatal(err)
 		}

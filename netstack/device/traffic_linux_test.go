@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"weir/netstack/packet"
@@ -147,6 +148,27 @@ func TestTCPComesInSuperPacketsUnlessOffloadIsOff(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestATAPInABridgeIsReached(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	addBridge(t, "br0")
+	bridge := linkOf(t, "br0")
+	d := open(t, Config{Name: "weir0", Kind: TAP})
+	if err := netlink.LinkSetMaster(linkOf(t, "weir0"), bridge); err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkSetUp(bridge); err != nil {
+		t.Fatal(err)
+	}
+	connectVia(t, d, "br0")
+	m := startMirror(d, d)
+	for _, f := range families {
+		download(t, f.kernel, f.weirSide, 1<<20)
+	}
+	m.stop(t)
 }
 
 func TestUDPSuperPacketsTravelWhole(t *testing.T) {
