@@ -19,6 +19,7 @@ func (p *Packet) Parse(link Link) Reason {
 		return Truncated
 	}
 	b := p.Store[p.Start:p.End]
+	p.L3 = p.Start
 	var ether uint16
 	l3 := 0
 	if link == LinkEthernet {

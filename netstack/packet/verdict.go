@@ -67,8 +67,7 @@ const (
 	ExtensionChain  // more than 8 IPv6 extension headers, or out of order
 	BadFragment     // fragment that ends past 65,535 or is no multiple of 8
 	TinyFragment    // first fragment without its whole L4 header, or offset 8 (RFC 1858, 3128)
-
-	BadOffload // vnet header that does not describe the packet: checksum start, kind or size
+	BadOffload      // vnet header that does not describe the packet: checksum start, kind or size
 
 	// Found by the port.
 	ForeignMAC   // unicast frame for somebody else
