@@ -37,7 +37,7 @@ func through(t *testing.T, n int, f Faults) (ids []int, broken int) {
 }
 
 func TestFaultsHappenInTheirShare(t *testing.T) {
-	const n = 10_000
+	const n = 3000
 	about := func(what string, got int, share float64) {
 		t.Helper()
 		if want := share * n; float64(got) < 0.7*want || float64(got) > 1.3*want {
