@@ -45,7 +45,7 @@ type Counters struct {
 }
 
 // Dropped is the sum of r over all ports.
-func (c *Counters) Dropped(r packet.Reason) (n uint64) {
+func (c Counters) Dropped(r packet.Reason) (n uint64) {
 	for i := range c.Ports {
 		n += c.Ports[i].Drops[r]
 	}

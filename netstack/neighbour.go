@@ -98,7 +98,9 @@ func newNeighbours() *neighbours {
 }
 
 // lookup answers OK with the MAC, NeighbourWait or NeighbourFailed, and sees
-// to it that a later look-up can be answered better.
+// to it that a later look-up can be answered better. It leaves it to tick to
+// find that a neighbour failed: the frames that wait for it are then given back
+// to their senders, which must not happen where a sender is looking up.
 func (t *neighbours) lookup(now time.Duration, key neighbourKey, fx *effects) (packet.MAC, packet.Reason) {
 	e := t.entries[key]
 	if e == nil {
@@ -111,7 +113,9 @@ func (t *neighbours) lookup(now time.Duration, key neighbourKey, fx *effects) (p
 	e.asked, e.wanted, e.recalled = now, true, false
 	switch e.state {
 	case Incomplete:
-		t.step(now, key, e, fx)
+		if e.tries == 0 {
+			t.step(now, key, e, fx)
+		}
 		return packet.MAC{}, packet.NeighbourWait
 	case Failed:
 		// Still wanted: ask once a second, so that a station that comes back

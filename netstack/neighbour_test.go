@@ -92,6 +92,15 @@ func TestNeighbourStories(t *testing.T) {
 			}, []string{"0s lookup: neighbour-wait -", "0s ask all", "1s ask all", "2s ask all", "3s failed", "3s changed",
 				"3s lookup: neighbour-failed -", "3s ask all", "3.5s lookup: neighbour-failed -",
 				"4s lookup: neighbour-failed -", "4s ask all"}},
+		{"a look-up does not find that it failed: that is for the tick",
+			func(s *story) {
+				s.lookup()
+				s.until(2900 * time.Millisecond)
+				s.lines = nil
+				s.now = 3 * time.Second
+				s.lookup()
+				s.until(3100 * time.Millisecond)
+			}, []string{"3s lookup: neighbour-wait -", "3.1s failed", "3.1s changed"}},
 		{"an answer makes it reachable",
 			func(s *story) {
 				s.lookup()
