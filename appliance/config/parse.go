@@ -17,7 +17,7 @@ func parseWith(name string, data []byte, missing map[gap]bool) (*Config, error) 
 	if err := d.err(); err != nil {
 		return nil, err
 	}
-	body := tree(&d.faultLog, text)
+	body := tree(&d.faultLog, goccy, text)
 	if err := d.err(); err != nil {
 		return nil, err
 	}
