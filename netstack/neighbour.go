@@ -131,6 +131,18 @@ func (t *neighbours) lookup(now time.Duration, key neighbourKey, fx *effects) (p
 	return e.mac, packet.OK
 }
 
+// peek is lookup without consequence.
+func (t *neighbours) peek(key neighbourKey) (packet.MAC, packet.Reason) {
+	switch e := t.entries[key]; {
+	case e == nil || e.state == Incomplete:
+		return packet.MAC{}, packet.NeighbourWait
+	case e.state == Failed:
+		return packet.MAC{}, packet.NeighbourFailed
+	default:
+		return e.mac, packet.OK
+	}
+}
+
 // heard takes in that the station mac says it has key's address. answer: it
 // said so to us alone, as it does when asked; create: worth a new entry, since
 // it is about to talk to us.

@@ -29,6 +29,39 @@ func (s *Stack) NextHop(now time.Duration, dst netip.Addr) (packet.Hop, packet.R
 	return s.resolve(now, nil, dst, nil)
 }
 
+// PeekHop is NextHop from what is known already: it asks nobody and leaves no
+// trace. A neighbour that was never asked for is NeighbourWait.
+func (s *Stack) PeekHop(dst netip.Addr) (packet.Hop, packet.Reason) {
+	r, ok := s.routes.lookup(dst)
+	if !ok || dst.IsMulticast() || s.Local(dst) {
+		return packet.Hop{}, packet.NoRoute
+	}
+	out := s.ports[r.port]
+	if out.link == packet.LinkRaw {
+		return out.hop(packet.MAC{}), packet.OK
+	}
+	if out.isBroadcast(r.next(dst)) {
+		return packet.Hop{}, packet.NoRoute
+	}
+	s.resolver.mu.Lock()
+	mac, reason := s.resolver.table.peek(neighbourKey{addr: packet.AddrFrom(r.next(dst)), port: r.port})
+	s.resolver.mu.Unlock()
+	return out.hop(mac), reason
+}
+
+// Source is the address that packets to dst are sent from if nothing else is
+// said; the zero Addr where there is no route, or no address of dst's family.
+func (s *Stack) Source(dst netip.Addr) netip.Addr {
+	if dst.IsLinkLocalUnicast() {
+		return s.ports[0].source(dst)
+	}
+	r, ok := s.routes.lookup(dst)
+	if !ok {
+		return netip.Addr{}
+	}
+	return s.ports[r.port].source(dst)
+}
+
 // Generation grows whenever an answer of NextHop or Local may have changed.
 func (s *Stack) Generation() uint32 { return s.generation.Load() }
 
