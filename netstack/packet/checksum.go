@@ -84,8 +84,8 @@ func sum(b []byte, acc uint64) uint64 {
 		copy(tail[:], b)
 		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(tail[:]), carry)
 	}
-	// The end-around carry may itself carry once more, but not twice.
-	acc, carry = bits.Add64(acc, 0, carry)
+	// No sum of two words and a carry is all ones and carries as well, so the
+	// end-around carry ends here.
 	return acc + carry
 }
 

@@ -122,7 +122,7 @@ func (p *Packet) parseL4(b []byte, l4 int, proto uint8) Reason {
 		}
 		p.icmpHeader(b, l4)
 	}
-	if p.Offload.NeedsCsum || p.Offload.GSO != GSONone {
+	if p.Offload.pending() {
 		return p.checkOffload()
 	}
 	return OK
@@ -167,6 +167,9 @@ func (p *Packet) icmpHeader(b []byte, l4 int) {
 		p.SrcPort, p.DstPort = id, id
 	}
 }
+
+// pending reports whether there is work left to do.
+func (o *Offload) pending() bool { return o.NeedsCsum || o.GSO != GSONone }
 
 // checkOffload holds the vnet header's word against the packet.
 func (p *Packet) checkOffload() Reason {

@@ -72,7 +72,7 @@ func (p *Packet) checkFragment(counted, begin int) Reason {
 	if p.FragOffset == 8 && p.Proto == TCP {
 		return TinyFragment
 	}
-	if p.FragOffset != 0 && (p.Offload.NeedsCsum || p.Offload.GSO != GSONone) {
+	if p.FragOffset != 0 && p.Offload.pending() {
 		return BadOffload
 	}
 	return OK

@@ -31,8 +31,14 @@ func (p *Packet) parse6(b []byte, l3 int) Reason {
 			// fragment header is no part of it (RFC 8200 4.5).
 			r = p.checkFragment(l3+40+8, c.fragment)
 		}
-		if r != OK || p.FragOffset != 0 || c.waypoint {
+		if r != OK || p.FragOffset != 0 {
 			return r
+		}
+		if c.waypoint {
+			if p.Offload.pending() {
+				return BadOffload
+			}
+			return OK
 		}
 	}
 	return p.parseL4(p.Store[p.L4:end], p.L4, p.Proto)

@@ -3,9 +3,13 @@ package packet
 import "encoding/binary"
 
 // Complete does in software the checksum that NeedsCsum left to the wire. The
-// frame is then an ordinary one, however large: its Offload is empty. It trusts
-// the partial sum: one that was wrong makes a checksum that is wrong by as much.
+// frame is then an ordinary one, however large: its Offload is empty and its
+// lengths are its own. It trusts the partial sum: one that was wrong makes a
+// checksum that is wrong by as much.
 func (p *Packet) Complete() {
+	if p.Offload.GSO != GSONone {
+		p.setLengths(0, p.L3End-p.L4)
+	}
 	if p.Offload.NeedsCsum && p.l4sum != 0 {
 		p.completed(p.Store[p.l4sum : p.l4sum+2])
 	}
@@ -45,34 +49,39 @@ func (p *Packet) segment(s *Packet, n int, data []byte) {
 	copy(store[p.Start:], p.Store[p.Start:p.Payload])
 	s.L3End = p.Payload + copy(store[p.Payload:], data)
 	s.End = s.L3End
-	s.setLength(n)
-
-	// The length is part of the pseudo-header, as p's own length or, in UDP, as
-	// the length field has it.
-	was, is := uint16(p.L3End-p.L4), uint16(s.L3End-s.L4)
-	l4 := store[s.L4:s.L3End]
-	switch p.Proto {
-	case TCP:
-		size := uint32(p.Offload.GSOSize)
-		binary.BigEndian.PutUint32(l4[4:], binary.BigEndian.Uint32(l4[4:])+uint32(n)*size)
-		if p.Payload+(n+1)*int(size) < p.L3End {
+	if p.Proto == TCP {
+		l4 := store[s.L4:s.Payload]
+		binary.BigEndian.PutUint32(l4[4:], binary.BigEndian.Uint32(l4[4:])+uint32(n)*uint32(p.Offload.GSOSize))
+		if p.Payload+(n+1)*int(p.Offload.GSOSize) < p.L3End {
 			l4[13] &^= FIN | PSH
 		}
 		if n > 0 {
 			l4[13] &^= CWR // told once, RFC 3168 6.1.2
 		}
 		s.Flags = l4[13]
-	case UDP:
-		was = binary.BigEndian.Uint16(l4[4:])
-		binary.BigEndian.PutUint16(l4[4:], is)
 	}
-	s.adjustL4(Delta{Addr: sub16(is, was)})
+	s.setLengths(n, p.L3End-p.L4)
+	s.Offload.GSO = GSONone
 	s.Complete()
 }
 
-// setLength makes the IP header of the n-th segment say its length, and in IPv4
-// its own id, since a segment may be fragmented later.
-func (p *Packet) setLength(n int) {
+// setLengths makes all length fields of the n-th segment say how long it is,
+// and its partial checksum with them. The length in the pseudo-header was l4,
+// or in UDP what the length field had.
+func (p *Packet) setLengths(n, l4 int) {
+	p.setIPLength(n)
+	was, is := uint16(l4), uint16(p.L3End-p.L4)
+	if p.Proto == UDP {
+		field := p.Store[p.L4+4 : p.L4+6]
+		was = binary.BigEndian.Uint16(field)
+		binary.BigEndian.PutUint16(field, is)
+	}
+	p.adjustL4(Delta{Addr: sub16(is, was)})
+}
+
+// setIPLength makes the IP header of the n-th segment say its length, and in
+// IPv4 an id of its own, since a segment may be fragmented later.
+func (p *Packet) setIPLength(n int) {
 	if p.Version == 6 {
 		binary.BigEndian.PutUint16(p.Store[p.L3+4:], uint16(p.L3End-p.L3-40))
 		return

@@ -116,9 +116,8 @@ func (d *dissection) add(name, value string) {
 // addLayer appends the exported fields of a decoded layer.
 func (d *dissection) addLayer(prefix string, l gopacket.Layer) {
 	switch l.(type) {
-	case *layers.Ethernet, *layers.Dot1Q, *layers.IPv4, *layers.IPv6, *layers.IPv6Fragment,
-		*layers.TCP, *layers.UDP, *layers.ICMPv4, *layers.ICMPv6, *layers.ARP:
-	default: // nothing in them that weir would change
+	case *layers.IPv6HopByHop, *layers.IPv6Destination, *layers.IPv6Routing, *layers.IPSecAH:
+		// Nothing in them that weir would change.
 		d.add(prefix+l.LayerType().String(), hex.EncodeToString(l.LayerContents()))
 		return
 	}

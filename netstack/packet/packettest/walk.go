@@ -3,6 +3,7 @@ package packettest
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -81,8 +82,10 @@ func (w *walker) layer(l gopacket.Layer) bool {
 	case *layers.TCP, *layers.UDP, *layers.ICMPv4, *layers.ICMPv6:
 		w.l4(l)
 		return false
-	case *gopacket.Payload:
-		w.d.add(w.prefix+"payload", hex.EncodeToString(l.LayerContents()))
+	case *layers.Ethernet, *layers.Dot1Q, *layers.ARP,
+		*layers.IPv6HopByHop, *layers.IPv6Destination, *layers.IPv6Routing, *layers.IPSecAH:
+	default: // what IP carries and weir does not look into
+		w.d.add(w.prefix+"payload", hex.EncodeToString(l.LayerContents())+hex.EncodeToString(l.LayerPayload()))
 		return false
 	}
 	w.d.addLayer(w.prefix, l)
@@ -121,6 +124,10 @@ func (w *walker) l4(l gopacket.Layer) {
 	payload := l.LayerPayload()
 	switch l := l.(type) {
 	case *layers.TCP:
+		w.d.add(w.prefix+"TCP.Reserved", fmt.Sprint(l.Contents[12]>>1&7)) // no field of gopacket's
+		if len(l.Contents) < int(l.DataOffset)*4 {                        // options that are cut
+			w.d.add(w.prefix+"raw", hex.EncodeToString(l.Contents[20:]))
+		}
 		w.sumL4("TCP.Checksum", l.Checksum, sumTCP, l)
 	case *layers.UDP:
 		if l.Checksum != 0 {
@@ -184,9 +191,9 @@ func sumTCP(l gopacket.Layer, ip gopacket.NetworkLayer) uint16 {
 	segment := append(append([]byte(nil), l.LayerContents()...), l.LayerPayload()...)
 	segment[16], segment[17] = 0, 0
 	var tcp layers.TCP
-	if err := tcp.DecodeFromBytes(segment, gopacket.NilDecodeFeedback); err != nil {
-		panic("packettest: gopacket cannot read what it has read: " + err.Error())
-	}
+	// Options that gopacket cannot read do not matter: header and payload are
+	// told apart before it looks at them.
+	_ = tcp.DecodeFromBytes(segment, gopacket.NilDecodeFeedback)
 	tcp.SetNetworkLayerForChecksum(ip)
 	sum, err := tcp.ComputeChecksum()
 	if err != nil {
