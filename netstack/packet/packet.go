@@ -18,8 +18,9 @@ import (
 const Headroom = 128
 
 // MaxFrame is the largest frame, in bytes, that Store must be able to hold
-// behind the headroom: a 64 KiB super-packet with its Ethernet header and tag.
-const MaxFrame = 65536 + 18
+// behind the headroom: the largest IP packet behind an Ethernet header and two
+// tags.
+const MaxFrame = 65535 + 14 + 2*4
 
 // PortID names a port of the appliance: its index in configuration order.
 type PortID uint8
