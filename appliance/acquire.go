@@ -1,0 +1,252 @@
+package appliance
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+
+	"weir/appliance/announce"
+	"weir/appliance/config"
+	"weir/appliance/control"
+	"weir/appliance/director"
+	"weir/netstack"
+	"weir/netstack/device"
+	"weir/netstack/packet"
+)
+
+// port is what the appliance must know of a port of netstack.
+type port struct {
+	name string
+	link packet.Link
+	mac  packet.MAC // zero: none, or not known
+	mtu  int
+}
+
+// openKernelDevice opens a TUN or TAP of the kernel; it is still down.
+func openKernelDevice(p config.Port) (device.Device, error) {
+	kind := device.TAP
+	if p.Kind == config.PortTUN {
+		kind = device.TUN
+	}
+	return device.Open(device.Config{Name: p.Device, Kind: kind, MTU: p.MTU, MAC: p.MAC, Queues: p.Queues})
+}
+
+// acquire takes everything. What it took is in cleanup, whether it fails or not.
+func (a *Appliance) acquire(cfg *config.Config) error {
+	if l := a.options.Listener; l != nil {
+		a.onClose(closing(l))
+	}
+	devices, err := a.openDevices(cfg)
+	if err != nil {
+		return err
+	}
+	if err := a.attachHost(cfg, devices); err != nil {
+		return err
+	}
+	for i, d := range devices {
+		if err := bringUp(cfg, cfg.Ports[i], d); err != nil {
+			return fmt.Errorf("port %s: %w", cfg.Ports[i].Name, err)
+		}
+	}
+	if a.stack, err = netstack.New(stackConfig(cfg, devices, a)); err != nil {
+		return err
+	}
+	a.onClose(a.stack.Close)
+	a.segment = announce.NewSegment(a.stack.Announce)
+	a.director = director.New(director.Options{Network: network{a.stack, a}, MaxFlows: cfg.Limits.Flows, Seed: a.seed()})
+	a.director.SetTable(director.NewTable(specs(cfg.Services), timeouts(cfg.Timeouts), nil))
+	a.stack.SetHook(a.director)
+	for _, vip := range cfg.VIPs() {
+		if err := a.stack.AddVIP(vip); err != nil {
+			return err
+		}
+	}
+	if err := a.steering.Extend(wanted(cfg)); err != nil {
+		return err
+	}
+	a.segment.Add(onSegments(cfg)...)
+	a.config.Store(cfg)
+	a.setLevel(cfg)
+	return a.listen()
+}
+
+func (a *Appliance) onClose(f func() error) { a.cleanup = append(a.cleanup, f) }
+
+// closing closes a listener that its server may have closed before.
+func closing(l net.Listener) func() error {
+	return func() error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+func (a *Appliance) openDevices(cfg *config.Config) ([]device.Device, error) {
+	var devices []device.Device
+	for _, p := range cfg.Ports {
+		d, err := a.options.OpenDevice(p)
+		if err != nil {
+			return nil, fmt.Errorf("port %s: %w", p.Name, err)
+		}
+		a.onClose(d.Close)
+		devices = append(devices, d)
+		a.ports = append(a.ports, port{name: p.Name, link: d.Link(), mac: d.MAC(), mtu: d.MTU()})
+		a.log.Info("port opened", "port", p.Name, "device", d.Name(), "kind", p.Kind, "mtu", d.MTU(), "mac", d.MAC(),
+			"queues", d.Queues(), "offloads", d.Features())
+	}
+	return devices, nil
+}
+
+func (a *Appliance) attachHost(cfg *config.Config, devices []device.Device) (err error) {
+	host := announce.None
+	if cfg.Topology == config.TopologyHost && cfg.Host.Manage {
+		host = a.options.Host
+	}
+	if a.steering, err = host.Attach(devices[0].Name()); err != nil {
+		return err
+	}
+	a.onClose(a.release)
+	return nil
+}
+
+// bringUp sets a kernel device's link up. One that is up already is left
+// alone: without CAP_NET_ADMIN even that would be refused. The TUN of a host
+// that takes care of itself is the host's business.
+func bringUp(cfg *config.Config, p config.Port, d device.Device) error {
+	link, ok := d.(device.UpDowner)
+	if !ok || p.Kind == config.PortTUN && cfg.Topology == config.TopologyHost && !cfg.Host.Manage {
+		return nil
+	}
+	if i, err := net.InterfaceByName(d.Name()); err == nil && i.Flags&net.FlagUp != 0 {
+		return nil
+	}
+	return link.Up()
+}
+
+func stackConfig(cfg *config.Config, devices []device.Device, a *Appliance) netstack.Config {
+	c := netstack.Config{
+		Forward: cfg.Topology == config.TopologyHost || cfg.Topology == config.TopologyRouted,
+		Log:     a.log, Clock: a.clock,
+	}
+	for i, p := range cfg.Ports {
+		_, kernels := devices[i].(device.UpDowner)
+		c.Ports = append(c.Ports, netstack.PortConfig{
+			Name: p.Name, Device: devices[i], Addresses: p.Addresses, SharedThread: !kernels,
+		})
+	}
+	for _, r := range cfg.Routes {
+		c.Routes = append(c.Routes, netstack.Route{To: r.To, Via: r.Via, Port: r.Port})
+	}
+	return c
+}
+
+func (a *Appliance) seed() uint64 {
+	if a.options.Seed != 0 {
+		return a.options.Seed
+	}
+	var b [8]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	return binary.NativeEndian.Uint64(b[:])
+}
+
+func (a *Appliance) listen() error {
+	l := a.options.Listener
+	if l == nil {
+		if a.options.Socket == "" {
+			return nil
+		}
+		var err error
+		if l, err = control.Listen(a.options.Socket); err != nil {
+			return err
+		}
+		a.onClose(closing(l))
+	}
+	a.server = control.NewServer(l, source{a}, a.options.Version, control.DefaultLimits(), a.log)
+	return nil
+}
+
+// specs are services as the director wants them.
+func specs(services []config.Service) []director.ServiceSpec {
+	var list []director.ServiceSpec
+	for _, s := range services {
+		spec := director.ServiceSpec{Name: s.Name, VIP: s.VIP, Proto: uint8(s.Protocol), Scheduler: s.Scheduler.String()}
+		for _, r := range s.Reals {
+			spec.Reals = append(spec.Reals, director.RealSpec{Name: r.Name, Addr: r.Address, Weight: r.Weight})
+		}
+		list = append(list, spec)
+	}
+	return list
+}
+
+func timeouts(t config.Timeouts) director.Timeouts {
+	return director.NewTimeouts(director.TimeoutSpec{
+		director.SynSent: t.SynSent, director.SynRecv: t.SynRecv, director.Established: t.Established,
+		director.FinWait: t.FinWait, director.CloseWait: t.CloseWait, director.LastAck: t.LastAck,
+		director.TimeWait: t.TimeWait, director.Closed: t.Close,
+		director.UDPNew: t.UDP, director.UDPReplied: t.UDP,
+	})
+}
+
+// wanted is what a host's kernel must send into the TUN.
+func wanted(cfg *config.Config) announce.Want {
+	w := announce.Want{To: cfg.VIPs()}
+	for _, p := range cfg.Ports {
+		for _, a := range p.Addresses {
+			w.To = append(w.To, a.Addr())
+		}
+	}
+	for _, s := range cfg.Services {
+		if s.Method != config.MethodNAT {
+			continue
+		}
+		for _, r := range s.Reals {
+			w.From = append(w.From, announce.Replies(r.Address, uint8(s.Protocol))...)
+		}
+	}
+	return w
+}
+
+// onSegments are the VIPs that lie in the subnet of a TAP: stations there ask
+// for their MACs, and remember.
+func onSegments(cfg *config.Config) []netip.Addr {
+	var list []netip.Addr
+	for _, vip := range cfg.VIPs() {
+		if onSegment(cfg, vip) {
+			list = append(list, vip)
+		}
+	}
+	return list
+}
+
+func onSegment(cfg *config.Config, vip netip.Addr) bool {
+	for _, p := range cfg.Ports {
+		for _, a := range p.Addresses {
+			if p.Kind == config.PortTAP && a.Contains(vip) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// origin says where a panic came from: the first caller in weir's own code.
+func origin() string {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs[:])])
+	for panicked := false; ; {
+		f, more := frames.Next()
+		if panicked && strings.HasPrefix(f.Function, "weir/") {
+			return fmt.Sprintf(" (%s:%d)", f.Function, f.Line)
+		}
+		panicked = panicked || f.Function == "runtime.gopanic"
+		if !more {
+			return ""
+		}
+	}
+}

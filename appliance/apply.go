@@ -1,0 +1,146 @@
+package appliance
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"weir/appliance/config"
+	"weir/appliance/control"
+	"weir/appliance/director"
+)
+
+// Apply makes cfg the configuration in force, or returns an error and has
+// changed nothing. Connections that are open stay so, those of removed real
+// servers too. What can only change with a restart is refused.
+func (a *Appliance) Apply(cfg *config.Config) (control.Plan, error) {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	if a.ending {
+		return control.Plan{}, errors.New("weir is stopping: nothing can be applied")
+	}
+	old := a.Config()
+	plan := Plan(old, cfg)
+	if late := plan.Restarts(); late != nil {
+		return plan, fmt.Errorf("restart weir to apply this file, a running one cannot change: %s", inOneLine(late))
+	}
+	if plan.Empty() {
+		return plan, nil
+	}
+	c := changeOf(old, cfg)
+	if err := a.prepare(c); err != nil {
+		return plan, err
+	}
+	a.commit(c)
+	for _, change := range plan.Changes {
+		a.log.Info("configuration changed", "change", change.String())
+	}
+	return plan, nil
+}
+
+func inOneLine(changes []control.Change) string {
+	var list []string
+	for _, c := range changes {
+		what := c.What
+		if c.Key != "" {
+			what += " " + c.Key
+		}
+		list = append(list, what)
+	}
+	return strings.Join(list, ", ")
+}
+
+// change is what moves between two configurations.
+type change struct {
+	old, new    *config.Config
+	come, leave []netip.Addr // VIPs
+}
+
+func changeOf(old, new *config.Config) change {
+	c := change{old: old, new: new}
+	was, is := old.VIPs(), new.VIPs()
+	for _, vip := range is {
+		if !slices.Contains(was, vip) {
+			c.come = append(c.come, vip)
+		}
+	}
+	for _, vip := range was {
+		if !slices.Contains(is, vip) {
+			c.leave = append(c.leave, vip)
+		}
+	}
+	return c
+}
+
+// prepare does what may fail: it brings the new VIPs. The director knows an
+// address before anything sends packets for it, or the stack behind it would
+// answer them with RST.
+func (a *Appliance) prepare(c change) (err error) {
+	if len(c.come) > 0 {
+		a.setTable(both(c.old.Services, c.new.Services, c.come), c.old.Timeouts)
+	}
+	var added []netip.Addr
+	defer func() {
+		if err != nil {
+			for _, vip := range added {
+				err = errors.Join(err, a.stack.RemoveVIP(vip))
+			}
+			a.setTable(c.old.Services, c.old.Timeouts) // made from the one in force: it may have begun flows
+		}
+	}()
+	for _, vip := range c.come {
+		if err := a.stack.AddVIP(vip); err != nil {
+			return err
+		}
+		added = append(added, vip)
+	}
+	return a.steering.Extend(wanted(c.new))
+}
+
+// commit cannot fail. What it cannot tidy up it reports: traffic for the VIPs
+// in force is not concerned.
+func (a *Appliance) commit(c change) {
+	a.setTable(both(c.new.Services, c.old.Services, c.leave), c.new.Timeouts)
+	a.config.Store(c.new)
+	a.setLevel(c.new)
+	a.segment.Remove(c.leave...)
+	for _, vip := range c.come {
+		if onSegment(c.new, vip) {
+			a.segment.Add(vip)
+		}
+	}
+	if err := a.steering.Reduce(wanted(c.new)); err != nil {
+		a.log.Warn("the host still sends what is not wanted any more", "error", err)
+	}
+	for _, vip := range c.leave {
+		if err := a.stack.RemoveVIP(vip); err != nil {
+			a.log.Warn("a VIP that is not configured any more still answers", "error", err)
+		}
+	}
+	if len(c.leave) > 0 {
+		a.setTable(c.new.Services, c.new.Timeouts)
+	}
+}
+
+// both are services, and those of others whose VIP is one of vips.
+func both(services, others []config.Service, vips []netip.Addr) []config.Service {
+	all := slices.Clone(services)
+	for _, s := range others {
+		if slices.Contains(vips, s.VIP.Addr()) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+func (a *Appliance) setTable(services []config.Service, t config.Timeouts) {
+	a.director.SetTable(director.NewTable(specs(services), timeouts(t), a.director.Table()))
+}
+
+func (a *Appliance) setLevel(cfg *config.Config) {
+	if a.options.Level != nil {
+		a.options.Level.Set(cfg.Log.Level)
+	}
+}

@@ -1,0 +1,151 @@
+package appliance
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"weir/appliance/config"
+	"weir/netstack"
+	"weir/netstack/packet"
+)
+
+// routes is where a configuration sends packets, as far as the file alone can
+// tell.
+type routes struct {
+	rows []route // longest prefix first; within a length in the file's order
+}
+
+type route struct {
+	to   netip.Prefix
+	via  netip.Addr // invalid: the destination itself is on the link
+	port int
+}
+
+func routesOf(cfg *config.Config) routes {
+	var r routes
+	for i, p := range cfg.Ports {
+		for _, a := range p.Addresses {
+			r.rows = append(r.rows, route{to: a.Masked(), port: i})
+		}
+	}
+	for _, c := range cfg.Routes {
+		row := route{to: c.To, via: c.Via.WithZone(""), port: -1}
+		if i, ok := cfg.Port(c.Port); ok {
+			row.port = i
+		} else if near, ok := r.lookup(c.Via); ok {
+			row.port = near.port
+		}
+		if row.port >= 0 {
+			r.rows = append(r.rows, row)
+		}
+	}
+	if len(cfg.Ports) == 1 && cfg.Ports[0].Kind == config.PortTUN { // it can go nowhere else
+		r.rows = append(r.rows, route{to: netip.MustParsePrefix("0.0.0.0/0")}, route{to: netip.MustParsePrefix("::/0")})
+	}
+	slices.SortStableFunc(r.rows, func(a, b route) int { return cmp.Compare(b.to.Bits(), a.to.Bits()) })
+	return r
+}
+
+func (r routes) lookup(dst netip.Addr) (route, bool) {
+	best, found := route{}, false
+	for _, row := range r.rows {
+		if row.to.Contains(dst) && (!found || row.to.Bits() > best.to.Bits()) {
+			best, found = row, true
+		}
+	}
+	return best, found
+}
+
+// next is the station that a packet to dst is handed to.
+func (r route) next(dst netip.Addr) netip.Addr {
+	if r.via.IsValid() {
+		return r.via
+	}
+	return dst
+}
+
+// network is the director's view of a running stack.
+type network struct {
+	*netstack.Stack
+	a *Appliance
+}
+
+// PeekHop implements director.Network: NextHop from what is known already.
+func (n network) PeekHop(dst netip.Addr) (packet.Hop, packet.Reason) {
+	r, ok := routesOf(n.a.Config()).lookup(dst)
+	if !ok || dst.IsMulticast() || n.Local(dst) {
+		return packet.Hop{}, packet.NoRoute
+	}
+	hop := n.a.ports[r.port].hop(r.port)
+	if hop.Link == packet.LinkRaw {
+		return hop, packet.OK
+	}
+	for _, row := range n.Neighbours() {
+		if int(row.Port) != r.port || row.Addr != r.next(dst) {
+			continue
+		}
+		switch row.State {
+		case netstack.Incomplete:
+			return hop, packet.NeighbourWait
+		case netstack.Failed:
+			return hop, packet.NeighbourFailed
+		}
+		hop.Dst = row.MAC
+		return hop, packet.OK
+	}
+	return hop, packet.NeighbourWait
+}
+
+// hop is how packets leave by the port, but for the MAC that they go to.
+func (p port) hop(id int) packet.Hop {
+	return packet.Hop{Port: packet.PortID(id), Link: p.link, MTU: uint16(p.mtu), Src: p.mac}
+}
+
+// drawing is a network that exists in a configuration only: its routes are
+// known, the MACs of its stations are not.
+type drawing struct {
+	routes routes
+	ports  []port
+	own    map[netip.Addr]bool
+}
+
+func drawingOf(cfg *config.Config) drawing {
+	d := drawing{routes: routesOf(cfg), own: map[netip.Addr]bool{}}
+	for _, p := range cfg.Ports {
+		drawn := port{name: p.Name, mac: p.MAC, mtu: p.MTU}
+		if p.Kind == config.PortTAP {
+			drawn.link = packet.LinkEthernet
+		}
+		d.ports = append(d.ports, drawn)
+		for _, a := range p.Addresses {
+			d.own[a.Addr()] = true
+		}
+	}
+	for _, vip := range cfg.VIPs() {
+		d.own[vip] = true
+	}
+	return d
+}
+
+// Generation implements director.Network.
+func (d drawing) Generation() uint32 { return 1 }
+
+// Local implements director.Network.
+func (d drawing) Local(a netip.Addr) bool { return d.own[a] }
+
+// NextHop implements director.Network.
+func (d drawing) NextHop(_ time.Duration, dst netip.Addr) (packet.Hop, packet.Reason) {
+	return d.PeekHop(dst)
+}
+
+// PeekHop implements director.Network: every station answers, with a MAC of
+// zero.
+func (d drawing) PeekHop(dst netip.Addr) (packet.Hop, packet.Reason) {
+	r, ok := d.routes.lookup(dst)
+	if !ok || dst.IsMulticast() || d.own[dst] {
+		return packet.Hop{}, packet.NoRoute
+	}
+	return d.ports[r.port].hop(r.port), packet.OK
+}
