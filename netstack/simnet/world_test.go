@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"weir/netstack"
 	"weir/netstack/packet"
 )
 
@@ -258,11 +257,9 @@ func TestConfigurationErrors(t *testing.T) {
 			t.Errorf("rule %+v was taken", rule)
 		}
 	}
-	if _, err := must(NewHost(HostConfig{Name: "h2", Device: s.Attach("h2", packet.MAC{}, 0)}))(t).DialContext(t.Context(), "tcp", "www:80"); err == nil {
+	h := must(NewHost(HostConfig{Name: "h2", Device: s.Attach("h2", packet.MAC{}, 0)}))(t)
+	defer func() { _ = h.Close() }()
+	if _, err := h.DialContext(t.Context(), "tcp", "www:80"); err == nil {
 		t.Error("a name was dialled")
 	}
 }
-
-var (
-	_ netstack.Hook = (*hook)(nil)
-)
