@@ -17,32 +17,6 @@ import (
 	"weir/e2e/lab/labtest"
 )
 
-func TestKernelHostsReachEachOther(t *testing.T) {
-	for _, row := range []struct {
-		name          string
-		hosts         int
-		offload, leak bool
-	}{
-		{name: "two stations on a segment share a cable", hosts: 1},
-		{name: "more share a bridge", hosts: 3},
-		{name: "with offloads on", hosts: 1, offload: true},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			labtest.RequireKernel(t)
-			labtest.NoLeaks(t)
-			topology := lab.HostTopology(row.hosts, row.hosts)
-			topology.Offload = row.offload
-			reachability(t, labtest.Kernel(t, topology))
-		})
-	}
-}
-
-func TestKernelCapturesAreEvidence(t *testing.T) {
-	labtest.RequireKernel(t)
-	labtest.NoLeaks(t)
-	evidence(t, labtest.Kernel(t, lab.HostTopology(2, 1)))
-}
-
 // Without weir nothing joins the two segments of the routed topology.
 func TestKernelSegmentsAreSeparate(t *testing.T) {
 	w := labtest.Kernel(t, lab.RoutedTopology(2, 2))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"weir/netstack/packet"
@@ -183,24 +184,27 @@ func (s *Segment) mtu() int {
 // gives it: locally administered, and the same in both worlds, so that captures
 // of the two can be compared.
 func (t *Topology) mac(node, segment string) packet.MAC {
-	made := packet.MAC{0x02, 0, 0, 0xff}
-	for i, s := range t.Segments {
-		if s.Name == segment {
-			made[4] = byte(i)
-		}
+	mac, _ := t.station(node, segment)
+	return mac
+}
+
+// station is mac, and whether the node has an interface on the segment.
+func (t *Topology) station(node, segment string) (mac packet.MAC, there bool) {
+	on := slices.IndexFunc(t.Segments, func(s Segment) bool { return s.Name == segment })
+	at := slices.IndexFunc(t.Nodes, func(n Node) bool { return n.Name == node })
+	if on < 0 || at < 0 {
+		return mac, false
 	}
-	for i, n := range t.Nodes {
-		if n.Name != node {
+	for _, f := range t.Nodes[at].Interfaces {
+		if f.Segment != segment {
 			continue
 		}
-		made[5] = byte(i)
-		for _, f := range n.Interfaces {
-			if f.Segment == segment && !f.MAC.IsZero() {
-				return f.MAC
-			}
+		if f.MAC.IsZero() {
+			return packet.MAC{0x02, 0, 0, 0xff, byte(on), byte(at)}, true
 		}
+		return f.MAC, true
 	}
-	return made
+	return mac, false
 }
 
 // tapOn reports whether weir has a TAP on the segment.
@@ -211,6 +215,16 @@ func (t *Topology) tapOn(segment string) bool {
 		}
 	}
 	return false
+}
+
+// device finds a port by its device's name.
+func (a *Attachment) device(name string) (Port, bool) {
+	for _, p := range a.Ports {
+		if p.Device == name {
+			return p, true
+		}
+	}
+	return Port{}, false
 }
 
 // config is the head of weir's configuration for the attachment; manage says

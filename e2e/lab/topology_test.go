@@ -78,7 +78,7 @@ func TestPlacesDescribeThemselvesInWeirsWords(t *testing.T) {
 				if got := c.Topology.String(); got != topology.Name {
 					t.Errorf("topology %s, want %s", got, topology.Name)
 				}
-				if c.Host.Manage && w.Name() == "sim" {
+				if c.Host.Manage && w.Name() == "sim" && topology.Weir.Node != "" {
 					t.Error("in a simulation weir would change the machine it runs on")
 				}
 				for i, want := range topology.Weir.Ports {

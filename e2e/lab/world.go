@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -31,7 +32,7 @@ type World interface {
 	Close() error
 }
 
-// Host is one station. Addresses are literal ("10.1.0.11:80",
+// Host is one station. Addresses are literal, for both worlds alike ("10.1.0.11:80",
 // "[fd00:1::11]:80"), networks are those of package net: tcp, tcp4, tcp6, udp,
 // udp4 and udp6.
 type Host interface {
@@ -43,7 +44,8 @@ type Host interface {
 	ListenPacket(network, address string) (net.PacketConn, error)
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 	// Ping sends one ICMP or ICMPv6 echo request and returns when its reply has
-	// come: the round-trip time, or ctx's error.
+	// come, with the round-trip time; or an ICMP error that says why none will,
+	// or ctx's end.
 	Ping(ctx context.Context, dst netip.Addr) (time.Duration, error)
 }
 
@@ -86,3 +88,24 @@ type Process interface {
 
 // errClosed is what every method of a closed world answers.
 var errClosed = errors.New("the world is closed")
+
+// literal reads an address. Names have no meaning in a world, and in the kernel
+// world would send package net to a resolver on another thread.
+func literal(n *Node, what, address string) (netip.AddrPort, error) {
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return a, fmt.Errorf("on %s: %s %q: the address must be literal, as 10.1.0.11:80 or [fd00:1::11]:80: %w", n.Name, what, address, err)
+	}
+	return a, nil
+}
+
+// What an ICMP error says about a ping, in the words of the RFCs.
+const (
+	destinationUnreachable = "destination unreachable"
+	timeExceeded           = "time exceeded"
+	tooBig                 = "packet too big"
+)
+
+func unreachable(from netip.Addr, says string) error {
+	return fmt.Errorf("%s says: %s", from, says)
+}

@@ -60,8 +60,20 @@ func Kernel(t testing.TB, topology lab.Topology) lab.World {
 	return build(t, lab.NewKernel, topology)
 }
 
-// Run runs the scenario in every world, each a subtest with a world of its own.
+// Sim builds the topology inside this process. The world is closed when the
+// test ends.
+func Sim(t testing.TB, topology lab.Topology) lab.World {
+	t.Helper()
+	return build(t, lab.NewSim, topology)
+}
+
+// Run runs the scenario in both worlds, each a subtest with a world of its own,
+// after which nothing may be left.
 func Run(t *testing.T, topology lab.Topology, scenario func(t *testing.T, w lab.World)) {
+	t.Run("sim", func(t *testing.T) {
+		NoLeaks(t)
+		scenario(t, Sim(t, topology))
+	})
 	t.Run("kernel", func(t *testing.T) {
 		RequireKernel(t)
 		NoLeaks(t)
