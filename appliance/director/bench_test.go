@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/appliance/director/pages"
 	"weir/netstack/packet"
 )
 
@@ -22,7 +23,7 @@ type traffic struct {
 func newTraffic(tb testing.TB, flows int) *traffic {
 	net := &network{names: []string{"tun"}, ports: []packet.Hop{{MTU: 1500}}, generation: 1,
 		routes: map[netip.Prefix]packet.PortID{netip.MustParsePrefix("0.0.0.0/0"): 0}}
-	tr := &traffic{Director: New(Options{Network: net, MaxFlows: max(flows, 1000), Seed: 9})}
+	tr := &traffic{Director: New(Options{Network: net, MaxFlows: max(flows, 1000), Seed: 9, Memory: pages.Huge})}
 	tr.SetTable(NewTable(oneService(4).specs(), DefaultTimeouts(), nil))
 	if err := packet.Build(&tr.template, "tcp 10.0.0.1:1024 > 192.0.2.10:80 S"); err != nil {
 		tb.Fatal(err)

@@ -38,6 +38,8 @@ type Options struct {
 	// Seed keys the hash of the flow table against chosen 5-tuples. It comes
 	// from a random source, except where runs must repeat.
 	Seed uint64
+	// Memory holds the flows; nil means Go's heap.
+	Memory Memory
 }
 
 // DefaultMaxFlows is the bound of the flow table where the configuration has none.
@@ -57,8 +59,11 @@ func New(o Options) *Director {
 	if o.MaxFlows <= 0 {
 		o.MaxFlows = DefaultMaxFlows
 	}
+	if o.Memory == nil {
+		o.Memory = heapMemory
+	}
 	held := newHold()
-	d := &Director{net: o.Network, flows: newFlowTable(o.MaxFlows, o.Seed), frags: newFragments(held), held: held}
+	d := &Director{net: o.Network, flows: newFlowTable(o.MaxFlows, o.Seed, o.Memory), frags: newFragments(held), held: held}
 	d.table.Store(NewTable(nil, DefaultTimeouts(), nil))
 	return d
 }

@@ -34,8 +34,9 @@ type shard struct {
 	_     [64]byte // keeps the next shard's lock out of this one's cache line
 }
 
-func newFlowTable(limit int, seed uint64) *flowTable {
+func newFlowTable(limit int, seed uint64, memory Memory) *flowTable {
 	t := &flowTable{limit: int64(limit)}
+	a := &arena{memory: memory}
 	for i := range t.seeds {
 		seed = splitmix(seed)
 		t.seeds[i] = seed
@@ -45,7 +46,8 @@ func newFlowTable(limit int, seed uint64) *flowTable {
 	slots := (limit/shards*2*10/7 + 64) * 11 / 10
 	for i := range t.shards {
 		t.shards[i].table = t
-		t.shards[i].index.init(slots)
+		t.shards[i].index.init(slots, a)
+		t.shards[i].flows.arena = a
 		t.shards[i].timer.init()
 	}
 	return t

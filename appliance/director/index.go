@@ -25,9 +25,9 @@ type index struct {
 // spare slots behind the last home take the overflow of the last cluster.
 const spare = 128
 
-func (x *index) init(homes int) {
+func (x *index) init(homes int, a *arena) {
 	x.homes = uint64(homes)
-	x.slots = make([]entry, homes+spare)
+	x.slots = a.entries(homes + spare)
 }
 
 // room reports whether two more entries may be put in.
@@ -81,6 +81,7 @@ type slab struct {
 	chunks []*[chunkFlows]flow
 	used   ref // places ever given out
 	free   ref // the first place given back, chained by next
+	arena  *arena
 }
 
 const chunkFlows = 512
@@ -97,7 +98,7 @@ func (s *slab) alloc() *flow {
 		return f
 	}
 	if int(s.used) == len(s.chunks)*chunkFlows {
-		s.chunks = append(s.chunks, new([chunkFlows]flow))
+		s.chunks = append(s.chunks, s.arena.chunk())
 	}
 	s.used++
 	f := s.at(s.used)
