@@ -21,10 +21,11 @@ import (
 
 // Tree is the repository as the rules see it.
 type Tree struct {
-	Module string   // its path, from go.mod
-	Top    []string // names in the root folder
-	Files  []*File  // all but those of .git and testdata's Go files
-	fset   *token.FileSet
+	Module  string   // its path, from go.mod
+	Top     []string // names in the root folder
+	Files   []*File  // all but what git ignores
+	fset    *token.FileSet
+	ignored []string // patterns of .gitignore
 }
 
 // File is one file of the repository.
@@ -64,31 +65,38 @@ func Load(root string) (*Tree, error) {
 	if err := t.module(root); err != nil {
 		return nil, err
 	}
+	if data, err := os.ReadFile(filepath.Join(root, ".gitignore")); err == nil {
+		for line := range strings.Lines(string(data)) {
+			if p := strings.TrimSpace(line); p != "" && p[0] != '#' {
+				t.ignored = append(t.ignored, p)
+			}
+		}
+	}
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range entries {
-		t.Top = append(t.Top, e.Name())
+		if !t.ignores(e.Name()) {
+			t.Top = append(t.Top, e.Name())
+		}
 	}
 	err = filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if e.IsDir() {
-			if e.Name() == ".git" {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if !e.Type().IsRegular() {
-			return nil
-		}
 		rel, err := filepath.Rel(root, name)
 		if err != nil {
 			return err
 		}
-		f, err := t.read(name, filepath.ToSlash(rel))
+		rel = filepath.ToSlash(rel)
+		switch {
+		case e.IsDir() && (rel == ".git" || t.ignores(rel)):
+			return fs.SkipDir
+		case !e.Type().IsRegular() || t.ignores(rel):
+			return nil
+		}
+		f, err := t.read(name, rel)
 		t.Files = append(t.Files, f)
 		return err
 	})
@@ -96,6 +104,20 @@ func Load(root string) (*Tree, error) {
 		return nil, fmt.Errorf("reading the tree below %s: %w", root, err)
 	}
 	return t, nil
+}
+
+// ignores reports whether git ignores a file of this path, by the two forms of
+// pattern that .gitignore uses: /name in the root, *.ending anywhere.
+func (t *Tree) ignores(rel string) bool {
+	for _, p := range t.ignored {
+		if rooted, ok := strings.CutPrefix(p, "/"); ok && rooted == rel {
+			return true
+		}
+		if ok, _ := path.Match(p, path.Base(rel)); ok {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *Tree) module(root string) error {
