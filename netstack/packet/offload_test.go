@@ -24,6 +24,10 @@ func TestParseOffload(t *testing.T) {
 	}{
 		{"a super-packet as the kernel makes it", super, func(p *packet.Packet) {}, packet.OK},
 		{"checksumming that begins elsewhere than at L4", super, func(p *packet.Packet) { p.Offload.CsumStart += 2 }, packet.BadOffload},
+		{"checksumming that begins too early but ends in the right field", super, func(p *packet.Packet) {
+			p.Offload.CsumStart -= 2
+			p.Offload.CsumOffset += 2
+		}, packet.BadOffload},
 		{"a checksum that goes elsewhere", super, func(p *packet.Packet) { p.Offload.CsumOffset = 6 }, packet.BadOffload},
 		{"a super-packet whose checksum is said to be done", super, func(p *packet.Packet) { p.Offload.NeedsCsum = false }, packet.BadOffload},
 		{"segments of no bytes", super, func(p *packet.Packet) { p.Offload.GSOSize = 0 }, packet.BadOffload},
@@ -196,6 +200,39 @@ func TestSegment(t *testing.T) {
 				t.Error("the segments do not carry what the whole carried")
 			}
 		})
+	}
+}
+
+// A UDP super-packet whose length field, and pseudo-header, speak of one
+// datagram becomes right datagrams, and a right packet if it is completed whole.
+func TestSegmentOddUDPLength(t *testing.T) {
+	for _, length := range []uint16{1008, 0} {
+		var p, whole, scratch packet.Packet
+		if err := packet.Build(&p, "udp 10.1.0.9:1 > 10.1.0.1:2 gso 1000 len 2500"); err != nil {
+			t.Fatal(err)
+		}
+		field, sum := p.Store[p.L4+4:p.L4+6], p.Store[p.L4+6:p.L4+8]
+		lie := uint32(binary.BigEndian.Uint16(sum)) + uint32(^binary.BigEndian.Uint16(field)) + uint32(length)
+		binary.BigEndian.PutUint16(sum, uint16(lie+lie>>16))
+		binary.BigEndian.PutUint16(field, length)
+		whole = p
+		whole.Store = bytes.Clone(p.Store)
+		whole.Complete()
+		frames := [][]byte{whole.Bytes()}
+		packet.Segment(&p, &scratch, func(s *packet.Packet) { frames = append(frames, bytes.Clone(s.Bytes())) })
+		for i, frame := range frames {
+			for _, sum := range packettest.Checksums(frame, packet.LinkRaw) {
+				if sum.Error() != 0 {
+					t.Errorf("length %d, frame %d: %v", length, i, sum)
+				}
+			}
+			if d := parsed(t, frame, packet.LinkRaw); int(binary.BigEndian.Uint16(d.Store[d.L4+4:])) != d.IPLen()-20 {
+				t.Errorf("length %d, frame %d: %s", length, i, d)
+			}
+		}
+		if len(frames) != 4 {
+			t.Errorf("%d frames", len(frames))
+		}
 	}
 }
 

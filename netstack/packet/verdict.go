@@ -108,6 +108,18 @@ const (
 	DeviceError     // the egress device failed
 	Rewriting       // the packet cannot be rewritten as asked: a fault in weir
 
+	// Found at either end of a tunnel.
+	TunnelLoop        // going in: the source is the tunnel's far end (RFC 2003 3)
+	NotTunnel         // neither the protocol nor the port of a tunnel that ends here
+	TunnelFragment    // fragment of an outer packet: nobody puts it together here
+	TunnelStranger    // outer source is no configured director
+	TunnelTruncated   // ends within the encapsulation header or within what is inside
+	TunnelHeader      // encapsulation header with a version, flag, VNI or protocol that is not taken
+	TunnelChecksum    // outer UDP checksum or GRE checksum
+	TunnelNested      // a tunnel inside the tunnel
+	TunnelDestination // inner destination is no configured VIP
+	TunnelECN         // congestion marked outside, sender inside cannot be told (RFC 6040 4.2)
+
 	NumReasons
 )
 
@@ -125,6 +137,9 @@ var reasonNames = [NumReasons]string{
 	TTLExpired: "ttl-expired", NoRoute: "no-route", NeighbourWait: "neighbour-wait",
 	NeighbourFailed: "neighbour-failed", NeighbourLimit: "neighbour-limit", TooBig: "too-big",
 	NotForwarding: "not-forwarding", DeviceFull: "device-full", DeviceError: "device-error", Rewriting: "rewrite-failed",
+	TunnelLoop: "tunnel-loop", NotTunnel: "not-tunnel", TunnelFragment: "tunnel-fragment", TunnelStranger: "tunnel-stranger",
+	TunnelTruncated: "tunnel-truncated", TunnelHeader: "tunnel-header", TunnelChecksum: "tunnel-checksum",
+	TunnelNested: "tunnel-nested", TunnelDestination: "tunnel-destination", TunnelECN: "tunnel-ecn",
 }
 
 // String is the counter's label.
