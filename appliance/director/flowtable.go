@@ -44,9 +44,11 @@ func newFlowTable(limit int, seed uint64, memory Memory) *flowTable {
 	// Each flow has two entries; a shard may hold a third more than its share,
 	// because hashing does not share out evenly, and runs at seven tenths.
 	slots := (limit/shards*2*10/7 + 64) * 11 / 10
+	size := slots + spare
+	all := a.entries(size * shards)
 	for i := range t.shards {
 		t.shards[i].table = t
-		t.shards[i].index.init(slots, a)
+		t.shards[i].index.init(all[i*size : (i+1)*size : (i+1)*size])
 		t.shards[i].flows.arena = a
 		t.shards[i].timer.init()
 	}

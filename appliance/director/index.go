@@ -25,9 +25,10 @@ type index struct {
 // spare slots behind the last home take the overflow of the last cluster.
 const spare = 128
 
-func (x *index) init(homes int, a *arena) {
-	x.homes = uint64(homes)
-	x.slots = a.entries(homes + spare)
+// init makes an empty index over storage of homes + spare entries.
+func (x *index) init(storage []entry) {
+	x.homes = uint64(len(storage) - spare)
+	x.slots = storage
 }
 
 // room reports whether two more entries may be put in.
