@@ -80,10 +80,10 @@ func (d *Director) Ingress(now time.Duration, in packet.PortID, p *packet.Packet
 	switch {
 	case p.Proto == packet.ICMP || p.Proto == packet.ICMPv6:
 		return d.icmp(now, in, p)
-	case p.Proto != packet.TCP && p.Proto != packet.UDP:
-		return d.otherProtocol(p)
 	case p.Frag:
 		return d.fragment(now, in, p)
+	case p.Proto != packet.TCP && p.Proto != packet.UDP:
+		return d.otherProtocol(p)
 	}
 	var k packet.FlowKey
 	p.Key(&k)

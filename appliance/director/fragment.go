@@ -18,9 +18,25 @@ const (
 
 // fragKey names a datagram (RFC 791 3.2, RFC 8200 4.5).
 type fragKey struct {
-	src, dst       packet.Addr
-	id             uint32
+	src, dst packet.Addr
+	id       uint32
+	// proto is 0 in IPv6: there a fragment names the header that follows, which
+	// need not be TCP's or UDP's own.
 	proto, version uint8
+}
+
+func fragKeyOf(p *packet.Packet, src, dst packet.Addr) fragKey {
+	k := fragKey{src: src, dst: dst, id: p.FragID, version: p.Version}
+	if p.Version == 4 {
+		k.proto = p.Proto
+	}
+	return k
+}
+
+// translatable reports whether a fragment may belong to a datagram of TCP or
+// UDP. Of a later one in IPv6 only its first can tell.
+func translatable(p *packet.Packet) bool {
+	return p.Proto == packet.TCP || p.Proto == packet.UDP || p.Version == 6 && p.FragOffset > 0
 }
 
 // fate is what becomes of a datagram's pieces.
@@ -67,15 +83,18 @@ func newFragments(h *hold) *fragments {
 	return &fragments{held: h, known: map[fragKey]*datagram{}}
 }
 
-// fragment decides about a fragment of TCP or UDP. The first one takes the way
+// fragment decides about a fragment of anything but ICMP. The first one takes the way
 // of a packet and leaves its flow for the others, which wait for it.
 func (d *Director) fragment(now time.Duration, in packet.PortID, p *packet.Packet) packet.Verdict {
 	src, dst := p.SrcAddr(), p.DstAddr()
 	t := d.table.Load()
+	if !translatable(p) {
+		return d.otherProtocol(p)
+	}
 	if !t.IsVIP(&dst) && !t.isBack(&src) {
 		return packet.Verdict{Action: packet.Pass}
 	}
-	k := fragKey{src: src, dst: dst, id: p.FragID, proto: p.Proto, version: p.Version}
+	k := fragKeyOf(p, src, dst)
 	if p.FragOffset == 0 {
 		return d.firstFragment(now, in, p, k)
 	}
