@@ -42,16 +42,6 @@ func within[T any](t *testing.T, what string, c <-chan T) T {
 	}
 }
 
-// until waits for a condition that another goroutine makes true.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %v for %s", patience, what)
-		}
-	}
-}
-
 // feed hands the loop of the recorder's reader one result of Read.
 func (r *recorder) feed(t *testing.T, do func(*packet.Packet) error) {
 	t.Helper()

@@ -88,9 +88,7 @@ func (k *hook) await(from netip.Addr) (echo, <-chan Reply) {
 func (k *hook) forget(key echo) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, waits := k.waiting[key]; waits {
-		delete(k.waiting, key)
-	}
+	delete(k.waiting, key)
 	k.any.Add(-1)
 }
 
