@@ -111,18 +111,21 @@ func (m measure) take(ctx context.Context, s *stand, length time.Duration) (w wi
 		}
 	}
 	w = window{client: marks[1].client.since(marks[0].client), server: marks[1].server.since(marks[0].server)}
-	return w, m.fault(marks[1].client, w)
+	return w, m.fault(marks[1].client, marks[1].server, w)
 }
 
 // fault says why a window is no sample. Short connections may fail, as long as
 // they are few: a lost SYN is part of what is measured. Nothing else may.
-func (m measure) fault(client counts, w window) error {
+func (m measure) fault(client, server counts, w window) error {
 	allowed := uint64(0)
 	if m.load == "conn" {
 		allowed = w.client.Requests / 100
 	}
 	if client.Errors > allowed {
 		return fmt.Errorf("%d errors, the first: %s", client.Errors, client.Error)
+	}
+	if server.Errors > 0 {
+		return fmt.Errorf("the real server failed: %s", server.Error)
 	}
 	if w.client.Requests+w.server.Bytes+w.server.Received == 0 {
 		return fmt.Errorf("nothing came through")

@@ -143,6 +143,7 @@ func (g *generator) answerHTTP(conn *net.TCPConn) {
 // takeDatagrams counts what comes, many a system call.
 func (g *generator) takeDatagrams(file *os.File) {
 	runtime.LockOSThread()
+	defer file.Close() // and with it keep the descriptor from the collector
 	fd := int(file.Fd())
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20)      // as much as the limit allows
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20) // all of it, where we may
