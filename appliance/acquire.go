@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
-	"strings"
 
 	"weir/appliance/announce"
 	"weir/appliance/config"
@@ -38,8 +36,11 @@ func openKernelDevice(p config.Port) (device.Device, error) {
 
 // acquire takes everything. What it took is in cleanup, whether it fails or not.
 func (a *Appliance) acquire(cfg *config.Config) error {
-	if l := a.options.Listener; l != nil {
-		a.onClose(closing(l))
+	// Operators first: of two weirs with one configuration the second is told
+	// who the first is, and has touched nothing.
+	l, err := a.listen()
+	if err != nil {
+		return err
 	}
 	devices, err := a.openDevices(cfg)
 	if err != nil {
@@ -58,7 +59,7 @@ func (a *Appliance) acquire(cfg *config.Config) error {
 	}
 	a.onClose(a.stack.Close)
 	a.segment = announce.NewSegment(a.stack.Announce)
-	a.director = director.New(director.Options{Network: network{a.stack, a}, MaxFlows: cfg.Limits.Flows, Seed: a.seed()})
+	a.director = director.New(director.Options{Network: a.stack, MaxFlows: cfg.Limits.Flows, Seed: a.seed()})
 	a.director.SetTable(director.NewTable(specs(cfg.Services), timeouts(cfg.Timeouts), nil))
 	a.stack.SetHook(a.director)
 	for _, vip := range cfg.VIPs() {
@@ -72,7 +73,10 @@ func (a *Appliance) acquire(cfg *config.Config) error {
 	a.segment.Add(onSegments(cfg)...)
 	a.config.Store(cfg)
 	a.setLevel(cfg)
-	return a.listen()
+	if l != nil {
+		a.server = control.NewServer(l, source{a}, a.options.Version, control.DefaultLimits(), a.log)
+	}
+	return nil
 }
 
 func (a *Appliance) onClose(f func() error) { a.cleanup = append(a.cleanup, f) }
@@ -97,8 +101,11 @@ func (a *Appliance) openDevices(cfg *config.Config) ([]device.Device, error) {
 		a.onClose(d.Close)
 		devices = append(devices, d)
 		a.ports = append(a.ports, port{name: p.Name, link: d.Link(), mac: d.MAC(), mtu: d.MTU()})
-		a.log.Info("port opened", "port", p.Name, "device", d.Name(), "kind", p.Kind, "mtu", d.MTU(), "mac", d.MAC(),
-			"queues", d.Queues(), "offloads", d.Features())
+		log := a.log.With("port", p.Name, "device", d.Name(), "kind", p.Kind)
+		if d.Link() == packet.LinkEthernet {
+			log = log.With("mac", d.MAC())
+		}
+		log.Info("port opened", "mtu", d.MTU(), "queues", d.Queues(), "offloads", d.Features())
 	}
 	return devices, nil
 }
@@ -155,20 +162,19 @@ func (a *Appliance) seed() uint64 {
 	return binary.NativeEndian.Uint64(b[:])
 }
 
-func (a *Appliance) listen() error {
-	l := a.options.Listener
+// listen is where operators will ask, nil for nowhere.
+func (a *Appliance) listen() (l net.Listener, err error) {
+	l = a.options.Listener
 	if l == nil {
 		if a.options.Socket == "" {
-			return nil
+			return nil, nil
 		}
-		var err error
 		if l, err = control.Listen(a.options.Socket); err != nil {
-			return err
+			return nil, err
 		}
-		a.onClose(closing(l))
 	}
-	a.server = control.NewServer(l, source{a}, a.options.Version, control.DefaultLimits(), a.log)
-	return nil
+	a.onClose(closing(l))
+	return l, nil
 }
 
 // specs are services as the director wants them.
@@ -233,20 +239,4 @@ func onSegment(cfg *config.Config, vip netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// origin says where a panic came from: the first caller in weir's own code.
-func origin() string {
-	var pcs [64]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs[:])])
-	for panicked := false; ; {
-		f, more := frames.Next()
-		if panicked && strings.HasPrefix(f.Function, "weir/") {
-			return fmt.Sprintf(" (%s:%d)", f.Function, f.Line)
-		}
-		panicked = panicked || f.Function == "runtime.gopanic"
-		if !more {
-			return ""
-		}
-	}
 }

@@ -199,7 +199,7 @@ func (a *Appliance) tasks() []task {
 func guarded(ctx context.Context, t task) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			err = fmt.Errorf("%s: a fault in weir itself: %v: please report it with this line%s", t, fault, origin())
+			err = fmt.Errorf("%s: %s", t, Panicked(fault))
 		}
 	}()
 	return t.Run(ctx)

@@ -15,7 +15,7 @@ import (
 // Explain says what would become of a packet, given in the text form of
 // netstack/packet, and why. Nothing changes by it.
 func (a *Appliance) Explain(text string) (control.Explanation, error) {
-	e := explainer{director: a.director, network: network{a.stack, a}, ports: a.ports, now: a.clock()}
+	e := explainer{director: a.director, network: a.stack, ports: a.ports, now: a.clock()}
 	return e.explain(text)
 }
 

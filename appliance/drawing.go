@@ -1,20 +1,17 @@
 package appliance
 
 import (
-	"cmp"
 	"net/netip"
-	"slices"
 	"time"
 
 	"weir/appliance/config"
-	"weir/netstack"
 	"weir/netstack/packet"
 )
 
 // routes is where a configuration sends packets, as far as the file alone can
 // tell.
 type routes struct {
-	rows []route // longest prefix first; within a length in the file's order
+	rows []route
 }
 
 type route struct {
@@ -44,10 +41,10 @@ func routesOf(cfg *config.Config) routes {
 	if len(cfg.Ports) == 1 && cfg.Ports[0].Kind == config.PortTUN { // it can go nowhere else
 		r.rows = append(r.rows, route{to: netip.MustParsePrefix("0.0.0.0/0")}, route{to: netip.MustParsePrefix("::/0")})
 	}
-	slices.SortStableFunc(r.rows, func(a, b route) int { return cmp.Compare(b.to.Bits(), a.to.Bits()) })
 	return r
 }
 
+// lookup finds the longest prefix, of equals the first.
 func (r routes) lookup(dst netip.Addr) (route, bool) {
 	best, found := route{}, false
 	for _, row := range r.rows {
@@ -64,38 +61,6 @@ func (r route) next(dst netip.Addr) netip.Addr {
 		return r.via
 	}
 	return dst
-}
-
-// network is the director's view of a running stack.
-type network struct {
-	*netstack.Stack
-	a *Appliance
-}
-
-// PeekHop implements director.Network: NextHop from what is known already.
-func (n network) PeekHop(dst netip.Addr) (packet.Hop, packet.Reason) {
-	r, ok := routesOf(n.a.Config()).lookup(dst)
-	if !ok || dst.IsMulticast() || n.Local(dst) {
-		return packet.Hop{}, packet.NoRoute
-	}
-	hop := n.a.ports[r.port].hop(r.port)
-	if hop.Link == packet.LinkRaw {
-		return hop, packet.OK
-	}
-	for _, row := range n.Neighbours() {
-		if int(row.Port) != r.port || row.Addr != r.next(dst) {
-			continue
-		}
-		switch row.State {
-		case netstack.Incomplete:
-			return hop, packet.NeighbourWait
-		case netstack.Failed:
-			return hop, packet.NeighbourFailed
-		}
-		hop.Dst = row.MAC
-		return hop, packet.OK
-	}
-	return hop, packet.NeighbourWait
 }
 
 // hop is how packets leave by the port, but for the MAC that they go to.
