@@ -59,19 +59,15 @@ type change struct {
 }
 
 func changeOf(old, new *config.Config) change {
-	c := change{old: old, new: new}
-	was, is := old.VIPs(), new.VIPs()
-	for _, vip := range is {
-		if !slices.Contains(was, vip) {
-			c.come = append(c.come, vip)
-		}
-	}
-	for _, vip := range was {
-		if !slices.Contains(is, vip) {
-			c.leave = append(c.leave, vip)
-		}
-	}
-	return c
+	return change{old: old, new: new, come: without(new.VIPs(), old.VIPs()), leave: without(old.VIPs(), new.VIPs())}
+}
+
+// without are the addresses that others has not.
+func without(addrs, others []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(addrs, func(a netip.Addr) bool {
+		_, found := slices.BinarySearchFunc(others, a, netip.Addr.Compare) // VIPs are sorted
+		return found
+	})
 }
 
 // prepare does what may fail: it brings the new VIPs. The director knows an
@@ -124,11 +120,12 @@ func (a *Appliance) commit(c change) {
 	}
 }
 
-// both are services, and those of others whose VIP is one of vips.
+// both are services, and those of others whose VIP is one of vips, which are
+// sorted.
 func both(services, others []config.Service, vips []netip.Addr) []config.Service {
 	all := slices.Clone(services)
 	for _, s := range others {
-		if slices.Contains(vips, s.VIP.Addr()) {
+		if _, found := slices.BinarySearchFunc(vips, s.VIP.Addr(), netip.Addr.Compare); found {
 			all = append(all, s)
 		}
 	}

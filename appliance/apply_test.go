@@ -65,6 +65,27 @@ func TestApplyWhileTrafficFlows(t *testing.T) {
 	}
 }
 
+func TestManyChangesUnderTraffic(t *testing.T) {
+	noLeaks(t)
+	a, c := start(t, routed, nil)
+	client, real := stations(t, c)
+	serve(t, real, "r2", "10.2.0.11:8081")
+	open := dial(t, client, "tcp", "192.0.2.10:80")
+	other := changed(t, routed, "address: 10.2.0.11:8080}]}", "address: 10.2.0.11:8081}]}", "[2001:db8::10]:80", "[2001:db8::11]:80")
+	texts := []string{other, routed}
+	for i := range 100 {
+		apply(t, a, texts[i%2])
+		if got := open.ask("still"); got != "r1 still" {
+			t.Fatalf("after %d changes the open connection answers %q", i+1, got)
+		}
+		conn := dial(t, client, "tcp", "192.0.2.10:80")
+		if got, want := conn.ask("new"), []string{"r2", "r1"}[i%2]+" new"; got != want {
+			t.Fatalf("after %d changes a new connection answers %q, want %q", i+1, got, want)
+		}
+		conn.conn.Close()
+	}
+}
+
 func TestApplyThatCannotBeChangesNothing(t *testing.T) {
 	for _, row := range []struct {
 		name, says string

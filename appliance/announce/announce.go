@@ -5,7 +5,6 @@ package announce
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 )
 
 // Want is what a host's kernel is to send into weir's TUN.
@@ -82,8 +81,10 @@ func (none) Close() error                    { return nil }
 // missing are the elements of want that have lacks, each once, in want's order.
 func missing[T comparable](want []T, have map[T]bool) []T {
 	var list []T
+	listed := map[T]bool{}
 	for _, v := range want {
-		if !have[v] && !slices.Contains(list, v) {
+		if !have[v] && !listed[v] {
+			listed[v] = true
 			list = append(list, v)
 		}
 	}
@@ -92,9 +93,13 @@ func missing[T comparable](want []T, have map[T]bool) []T {
 
 // surplus are the elements of have that want lacks.
 func surplus[T comparable](have map[T]bool, want []T) []T {
+	wanted := map[T]bool{}
+	for _, v := range want {
+		wanted[v] = true
+	}
 	var list []T
 	for v := range have {
-		if !slices.Contains(want, v) {
+		if !wanted[v] {
 			list = append(list, v)
 		}
 	}

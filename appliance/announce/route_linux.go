@@ -155,6 +155,9 @@ func (s *steering) sweep() error {
 	swept := 0
 	for _, family := range families {
 		rules, err := list(func() ([]netlink.Rule, error) { return s.nl.RuleList(family) })
+		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+			continue // a kernel without this version of IP, or without rules
+		}
 		if err != nil {
 			return fmt.Errorf("host: list rules: %w", err)
 		}
