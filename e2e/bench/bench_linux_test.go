@@ -25,11 +25,14 @@ func TestMain(m *testing.M) {
 func TestMeasuresGiveFigures(t *testing.T) {
 	labtest.RequireKernel(t)
 	labtest.NoLeaks(t)
-	s, err := newStand(t.Context(), directors[0], t.TempDir())
+	s, err := newStand(t.Context(), directors[0], "reno", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.close()
+	if got := s.congestion(); got != "reno" {
+		t.Errorf("the congestion control is %s, want reno", got)
+	}
 	for i, m := range append(slices.Clone(measures), measures...) { // a second round is as good as the first
 		t.Run(fmt.Sprintf("%s, round %d", m.key, 1+i/len(measures)), func(t *testing.T) {
 			w, err := m.take(t.Context(), s, 100*time.Millisecond)
@@ -50,7 +53,7 @@ func TestAMeasurementFailsInOneLineWhereNothingAnswers(t *testing.T) {
 	labtest.RequireKernel(t)
 	labtest.NoLeaks(t)
 	nobody := director{key: "nobody", setUp: func(context.Context, lab.World, string) error { return nil }}
-	s, err := newStand(t.Context(), nobody, t.TempDir())
+	s, err := newStand(t.Context(), nobody, "", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +79,7 @@ func TestAStandSaysWhyWeirIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	weir := directors[len(directors)-1]
-	if _, err := newStand(t.Context(), weir, dir); err == nil || !strings.Contains(err.Error(), "it does not build") {
+	if _, err := newStand(t.Context(), weir, "", dir); err == nil || !strings.Contains(err.Error(), "it does not build") {
 		t.Errorf("the error is: %v", err)
 	}
 }

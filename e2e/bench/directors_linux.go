@@ -54,8 +54,9 @@ var tcpServices = []struct {
 }{{"bulk", bulkPort}, {"rr", rrPort}, {"http", httpPort}}
 
 // testbed is client - host - real server with offloads on: one per director, so
-// that none meets another's rules, connections or caches.
-func testbed() lab.Topology {
+// that none meets another's rules, connections or caches. Without a name the
+// congestion control is the machine's own.
+func testbed(congestion string) lab.Topology {
 	t := lab.HostTopology(1, 1)
 	t.Offload = true
 	for i := range t.Nodes {
@@ -67,6 +68,9 @@ func testbed() lab.Topology {
 			"ipv4/ip_local_port_range": "10000 65535",
 			// A connection must not start with what another has learnt.
 			"ipv4/tcp_no_metrics_save": "1",
+		}
+		if congestion != "" {
+			t.Nodes[i].Sysctls["ipv4/tcp_congestion_control"] = congestion
 		}
 	}
 	return t
@@ -250,7 +254,7 @@ func lastWords(p lab.Process, out *tail) error {
 }
 
 func weirConfig(dir string) string {
-	port := testbed().Weir.Ports[0]
+	port := testbed("").Weir.Ports[0]
 	var c strings.Builder
 	fmt.Fprintf(&c, "topology: host\nports:\n  - {name: %s, tun: %s, addresses: [%s]}\nservices:\n", port.Name, port.Device, port.Addresses[0])
 	service := func(name, protocol string, number uint16) {

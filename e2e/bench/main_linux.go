@@ -23,12 +23,13 @@ const dirEnv = "WEIR_BENCH_DIR"
 
 // options are the command line.
 type options struct {
-	rounds    int
-	seconds   float64
-	only      string
-	directors string
-	weir      string
-	verbose   bool
+	rounds     int
+	seconds    float64
+	only       string
+	directors  string
+	weir       string
+	congestion string
+	verbose    bool
 }
 
 func main() {
@@ -41,6 +42,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "comma-separated `measures` to run: "+strings.Join(measureKeys(), ", "))
 	flag.StringVar(&o.directors, "directors", "", "comma-separated `directors` to measure: "+strings.Join(directorKeys(), ", "))
 	flag.StringVar(&o.weir, "weir", "", "`path` of a weir binary; without it cmd/weir is built")
+	flag.StringVar(&o.congestion, "congestion", "", "TCP congestion `control` of all namespaces; without it the machine's own")
 	flag.BoolVar(&o.verbose, "v", false, "print every sample to standard error")
 	flag.Parse()
 	if err := o.check(); err != nil {

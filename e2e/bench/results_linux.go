@@ -17,9 +17,10 @@ import (
 // results are the samples of a run: by row and director, one per round, NaN
 // where a measurement failed.
 type results struct {
-	samples map[string]map[string][]float64
-	notes   []string
-	took    time.Duration
+	samples    map[string]map[string][]float64
+	notes      []string
+	congestion string // control, of TCP
+	took       time.Duration
 }
 
 func newResults() *results { return &results{samples: map[string]map[string][]float64{}} }
@@ -138,8 +139,8 @@ func numbers(samples []float64) []float64 {
 // print writes the tables.
 func (r *results) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "client - director - real server, each a network namespace of one machine: %d CPUs, Linux %s, %s\n",
-		runtime.NumCPU(), kernelRelease(), runtime.Version())
+	fmt.Fprintf(w, "client - director - real server, each a network namespace of one machine: %d CPUs, Linux %s, %s, TCP %s\n",
+		runtime.NumCPU(), kernelRelease(), runtime.Version(), r.congestion)
 	fmt.Fprintf(w, "Medians of all rounds, and half the distance from the least to the greatest. The run took %v.\n\n", r.took.Round(time.Second))
 	fmt.Fprintln(w, strings.Join(append([]string{"", ""}, columns...), "\t"))
 	for _, m := range measures {

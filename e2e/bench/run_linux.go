@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"weir/e2e/lab"
@@ -23,14 +24,14 @@ type stand struct {
 	server   *child
 }
 
-func newStand(ctx context.Context, d director, dir string) (s *stand, err error) {
+func newStand(ctx context.Context, d director, congestion, dir string) (s *stand, err error) {
 	ctx, cancel := context.WithTimeout(ctx, standUp)
 	defer cancel()
 	s = &stand{director: d, target: lab.VIP4}
 	if d.toReal {
 		s.target = realAddr()
 	}
-	if s.world, err = lab.NewKernel(testbed()); err != nil {
+	if s.world, err = lab.NewKernel(testbed(congestion)); err != nil {
 		return nil, err
 	}
 	s.server, err = startChild(ctx, s.world.Host("real1"), "serve", realAddr().String())
@@ -41,6 +42,19 @@ func newStand(ctx context.Context, d director, dir string) (s *stand, err error)
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// congestion is the congestion control of the world.
+func (s *stand) congestion() (name string) {
+	err := s.world.Weir().Do(func() error {
+		b, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
+		name = strings.TrimSpace(string(b))
+		return err
+	})
+	if err != nil {
+		return "unknown"
+	}
+	return name
 }
 
 func (s *stand) close() error {
@@ -67,7 +81,7 @@ func measureAll(ctx context.Context, o options, dir string) (err error) {
 		if !picked[d.key] {
 			continue
 		}
-		s, err := newStand(ctx, d, dir)
+		s, err := newStand(ctx, d, o.congestion, dir)
 		if ctx.Err() != nil {
 			return errors.New("interrupted before the first measurement")
 		}
@@ -77,6 +91,7 @@ func measureAll(ctx context.Context, o options, dir string) (err error) {
 			continue
 		}
 		stands = append(stands, s)
+		res.congestion = s.congestion()
 	}
 	if len(stands) == 0 {
 		return errors.New("there is no director to measure")
