@@ -16,7 +16,6 @@ type routes struct {
 
 type route struct {
 	to   netip.Prefix
-	via  netip.Addr // invalid: the destination itself is on the link
 	port int
 }
 
@@ -28,7 +27,7 @@ func routesOf(cfg *config.Config) routes {
 		}
 	}
 	for _, c := range cfg.Routes {
-		row := route{to: c.To, via: c.Via.WithZone(""), port: -1}
+		row := route{to: c.To, port: -1}
 		if i, ok := cfg.Port(c.Port); ok {
 			row.port = i
 		} else if near, ok := r.lookup(c.Via); ok {
@@ -53,14 +52,6 @@ func (r routes) lookup(dst netip.Addr) (route, bool) {
 		}
 	}
 	return best, found
-}
-
-// next is the station that a packet to dst is handed to.
-func (r route) next(dst netip.Addr) netip.Addr {
-	if r.via.IsValid() {
-		return r.via
-	}
-	return dst
 }
 
 // hop is how packets leave by the port, but for the MAC that they go to.
