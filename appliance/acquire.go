@@ -59,7 +59,7 @@ func (a *Appliance) acquire(cfg *config.Config) error {
 	}
 	a.onClose(a.stack.Close)
 	a.segment = announce.NewSegment(a.stack.Announce)
-	a.director = director.New(director.Options{Network: a.stack, MaxFlows: cfg.Limits.Flows, Seed: a.seed()})
+	a.director = director.New(director.Options{Network: a.stack, MaxFlows: cfg.Limits.Flows, Seed: a.seed(), Memory: hugeMemory})
 	a.director.SetTable(director.NewTable(specs(cfg.Services), timeouts(cfg.Timeouts), nil))
 	a.stack.SetHook(a.director)
 	for _, vip := range cfg.VIPs() {

@@ -2,12 +2,10 @@ package director
 
 import (
 	"encoding/binary"
-	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
 
-	"weir/appliance/director/pages"
 	"weir/netstack/packet"
 )
 
@@ -23,7 +21,7 @@ type traffic struct {
 func newTraffic(tb testing.TB, flows int) *traffic {
 	net := &network{names: []string{"tun"}, ports: []packet.Hop{{MTU: 1500}}, generation: 1,
 		routes: map[netip.Prefix]packet.PortID{netip.MustParsePrefix("0.0.0.0/0"): 0}}
-	tr := &traffic{Director: New(Options{Network: net, MaxFlows: max(flows, 1000), Seed: 9, Memory: pages.Huge})}
+	tr := &traffic{Director: New(Options{Network: net, MaxFlows: max(flows, 1000), Seed: 9})}
 	tr.SetTable(NewTable(oneService(4).specs(), DefaultTimeouts(), nil))
 	if err := packet.Build(&tr.template, "tcp 10.0.0.1:1024 > 192.0.2.10:80 S"); err != nil {
 		tb.Fatal(err)
@@ -58,33 +56,6 @@ func (tr *traffic) send(n uint32, flags uint8) packet.Verdict {
 	tr.p.Flags = flags
 	return tr.Ingress(time.Second, 0, &tr.p)
 }
-
-func benchmarkIngress(b *testing.B, flows int) {
-	tr := newTraffic(b, flows)
-	order := make([]uint32, 1<<16)
-	for i := range order {
-		order[i] = rand.Uint32N(uint32(flows))
-	}
-	step := uint32(0)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for i := range b.N {
-		n := order[i&(1<<16-1)]
-		if flows > 1<<16 { // spread over all flows: no two rounds meet the same ones
-			step += 2654435761
-			n = uint32(uint64(step) * uint64(flows) >> 32)
-		}
-		if v := tr.send(n, packet.ACK); v.Action != packet.Emit {
-			b.Fatalf("%v %v", v.Action, v.Reason)
-		}
-	}
-}
-
-// Decision, rewrite and accounting of one packet of a known flow.
-func BenchmarkIngress1(b *testing.B)    { benchmarkIngress(b, 1) }
-func BenchmarkIngress1k(b *testing.B)   { benchmarkIngress(b, 1_000) }
-func BenchmarkIngress100k(b *testing.B) { benchmarkIngress(b, 100_000) }
-func BenchmarkIngress1M(b *testing.B)   { benchmarkIngress(b, 1_000_000) }
 
 // The first packet of a flow: service, scheduler, next hop, insertion; the flow
 // is taken out again.
