@@ -41,11 +41,10 @@ func serviceOf(sv *director.Service, method string, traffic []director.Traffic) 
 
 // trafficOf is the traffic of one real server: counts go by its id.
 func trafficOf(r *director.Real, traffic []director.Traffic) control.Traffic {
-	counted, ok := any(r).(interface{ ID() uint32 })
-	if !ok || int(counted.ID()) >= len(traffic) {
+	if r.ID() >= len(traffic) {
 		return control.Traffic{}
 	}
-	return control.Traffic(traffic[counted.ID()])
+	return control.Traffic(traffic[r.ID()])
 }
 
 func protocolName(proto uint8) string {

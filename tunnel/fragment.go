@@ -18,8 +18,7 @@ const fragmentLen = 8
 // TooBig, and nothing emitted, if p has DF or mtu leaves no room; Rewriting if
 // it carries a kept Offload.
 func (e *Encap) Fragment(p, scratch *packet.Packet, mtu int, emit func(*packet.Packet)) packet.Reason {
-	o := &p.Offload
-	if o.GSO != packet.GSONone || o.NeedsCsum && int(o.CsumStart) != p.L4 {
+	if o := &p.Offload; o.NeedsCsum && int(o.CsumStart) != p.L4 { // every kept one
 		return packet.Rewriting
 	}
 	if p.Version == 4 || p.IPLen() <= mtu {

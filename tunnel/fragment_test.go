@@ -97,6 +97,21 @@ func (a *assembly) whole(t *testing.T) []byte {
 	return b
 }
 
+// Of a packet that divides evenly the last fragment is full, and the last.
+func TestFragmentEvenly(t *testing.T) {
+	e := newEncap(t, combination{tunnel.IPIP, 6, 4}.config())
+	p := build(t, "udp 198.51.100.9:4000 > 192.0.2.10:80 len 1012")
+	push(t, e, p)
+	said := ""
+	var scratch packet.Packet
+	e.Fragment(p, &scratch, 568, func(s *packet.Packet) { said += s.Text(false) + "\n" })
+	want := "ip 2001:db8:2::1 > 2001:db8:2::2 proto 4 id 1 frag 0+ len 520\n" +
+		"ip 2001:db8:2::1 > 2001:db8:2::2 proto 4 id 1 frag 520 len 520\n"
+	if said != want {
+		t.Errorf("got\n%swant\n%s", said, want)
+	}
+}
+
 func TestFragmentRefuses(t *testing.T) {
 	tests := []struct {
 		name   string

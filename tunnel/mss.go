@@ -20,7 +20,7 @@ const (
 // argument: what cannot be read is left alone. A SYN without the option keeps
 // what that means, 536 or 1,220 bytes (RFC 9293 3.7.1).
 func ClampMSS(p *packet.Packet, mss uint16) (lowered bool) {
-	if p.Proto != packet.TCP || !p.HasL4 || p.Flags&packet.SYN == 0 || p.Payload < p.L4+20 {
+	if p.Proto != packet.TCP || !p.HasL4 || p.Flags&packet.SYN == 0 {
 		return false
 	}
 	for at := p.L4 + 20; at < p.Payload; {

@@ -128,6 +128,12 @@ func TestSent(t *testing.T) {
 					t.Errorf("%s: MTU %d, %v", tt.name, mtu, ok)
 				}
 			}
+			if c.outer == 4 {
+				longer := concat([]byte{0x46}, whole[1:ip], make([]byte, 4), whole[ip:])
+				if p := raw(t, about(c.outer, longer)); e.Sent(p) {
+					t.Error("a header with options is taken for one of the tunnel's")
+				}
+			}
 			if p := raw(t, whole); e.Sent(p) {
 				t.Error("the packet itself is taken for an error about it")
 			}

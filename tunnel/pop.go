@@ -60,7 +60,7 @@ func (d *Decap) typeOf(p *packet.Packet) (t Type, ok bool) {
 	default:
 		return 0, false
 	}
-	return t, d.opens[t] && p.Version != 0
+	return t, d.opens[t]
 }
 
 // judgeOuter judges the outer IP header.

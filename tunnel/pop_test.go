@@ -218,6 +218,9 @@ func TestPop(t *testing.T) {
 		{"GUE that ends in its header", inUDP4(tunnel.PortGUE, []byte{0, 4, 0}), packet.TunnelTruncated},
 		{"GUE with a wrong UDP checksum", badUDP, packet.TunnelChecksum},
 
+		{"bytes behind the datagram are none of the tunnel's", behind(inUDP4(tunnel.PortGUE, in4), nil), packet.OK},
+		{"a packet that goes on behind the datagram", behind(inUDP4(tunnel.PortGUE, in4[:40]), in4[40:]), packet.TunnelTruncated},
+
 		{"VXLAN", vxlan(func([]byte) {}), packet.OK},
 		{"VXLAN with IPv6 inside", inUDP4(tunnel.PortVXLAN, vxlanAround(layers.Ethernet{EthernetType: layers.EthernetTypeIPv6}, in6)), packet.OK},
 		{"VXLAN with reserved bits that are to be ignored", vxlan(func(b []byte) { b[0], b[1], b[7] = 0xff, 0xff, 0xff }), packet.OK},
@@ -297,6 +300,16 @@ func chain6(kind uint8, options, in4 []byte) []byte {
 	}
 	return serialize(&layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocol(kind),
 		SrcIP: dip6.AsSlice(), DstIP: rip6.AsSlice()}, concat([]byte{packet.IPIP}, options, in4))
+}
+
+// behind is an outer IPv4 packet that carries more than its UDP datagram, by
+// more or, if that is nil, by something.
+func behind(outer, more []byte) []byte {
+	if more == nil {
+		more = []byte("options of UDP")
+	}
+	l := gopacket.NewPacket(outer[:20], layers.LayerTypeIPv4, gopacket.NoCopy).Layer(layers.LayerTypeIPv4).(*layers.IPv4)
+	return serialize(l, concat(outer[20:], more))
 }
 
 // judge pops p; a refused one must be what it was.

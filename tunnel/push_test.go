@@ -2,6 +2,7 @@ package tunnel_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"strconv"
 	"testing"
@@ -98,6 +99,31 @@ func TestOuterHeader(t *testing.T) {
 	}
 }
 
+// The hash of a flow becomes a port of the dynamic range and a flow label.
+func TestFlowHash(t *testing.T) {
+	tests := []struct {
+		hash  uint32
+		port  uint16
+		label uint32
+	}{
+		{0, 49152, 0},
+		{0xffffffff, 65535, 0xfffff},
+		{0x00001fff, 49152 + 0x1fff, 1},
+		{0x80004000, 49152, 0x80004},
+	}
+	e := newEncap(t, combination{tunnel.GUE, 6, 4}.config())
+	for _, tt := range tests {
+		p := build(t, tcp4)
+		if r := e.Push(p, tt.hash); r != packet.OK {
+			t.Fatal(r)
+		}
+		label := binary.BigEndian.Uint32(p.Store[p.L3:]) & 0xfffff
+		if p.SrcPort != tt.port || label != tt.label {
+			t.Errorf("%#x: port %d, label %#x; want %d, %#x", tt.hash, p.SrcPort, label, tt.port, tt.label)
+		}
+	}
+}
+
 // Outer packets that may be fragmented have identifications of their own, those
 // of one super-packet a run of them.
 func TestIdentifications(t *testing.T) {
@@ -149,6 +175,7 @@ func TestPushKeepsOffload(t *testing.T) {
 		{"a partial checksum in ipip", tunnel.Config{Src: dip6, Dst: rip6}, tcp6 + " partial", packet.OK},
 		{"a super-packet in vxlan", tunnel.Config{Type: tunnel.VXLAN, Src: dip4, Dst: rip4}, super, packet.OK},
 		{"a super-packet in gue over IPv6", tunnel.Config{Type: tunnel.GUE, Src: dip6, Dst: rip6, ZeroChecksum6: true}, super, packet.OK},
+		{"no word that the device vouches for a checksum that it cannot see", tunnel.Config{Src: dip4, Dst: rip4}, tcp4, packet.OK},
 		{"no super-packet in ipip: no device can cut it", tunnel.Config{Src: dip4, Dst: rip4}, super, packet.Rewriting},
 		{"no super-packet in gre", tunnel.Config{Type: tunnel.GRE, Src: dip4, Dst: rip4}, super, packet.Rewriting},
 	}
@@ -158,6 +185,7 @@ func TestPushKeepsOffload(t *testing.T) {
 			e := newEncap(t, tt.config)
 			p := build(t, tt.inner)
 			offload, inner := p.Offload, bytes.Clone(p.Bytes())
+			p.Offload.DataValid = tt.want == packet.OK
 			if r := e.Push(p, hash); r != tt.want {
 				t.Fatalf("%s, want %s", r, tt.want)
 			}
@@ -296,6 +324,8 @@ func TestPushSegmentsOfOne(t *testing.T) {
 			"tcp 198.51.100.9:4000 > 192.0.2.10:80 A gso 1000 len 3500", 1, packet.OK},
 		{"a super-packet that is too long for that", tunnel.Config{Type: tunnel.GUE, Src: dip4, Dst: rip4, KeepOffload: true},
 			"tcp 198.51.100.9:4000 > 192.0.2.10:80 A gso 1000 len 65490", 66, packet.OK},
+		{"a super-packet whose segments are too long, all but the last", tunnel.Config{Src: dip4, Dst: rip4},
+			"tcp 198.51.100.9:4000 > 192.0.2.10:80 A gso 65490 len 65495", 0, packet.TooBig},
 		{"a super-packet from the far end", tunnel.Config{Src: dip4, Dst: rip4},
 			"tcp 10.2.0.2:4000 > 192.0.2.10:80 A gso 1000 len 3500", 0, packet.TunnelLoop},
 		{"a packet from the far end", tunnel.Config{Src: dip4, Dst: rip4},

@@ -33,6 +33,19 @@ func (c *shardCounts) of(real uint32) *Traffic {
 	return &c.traffic[real]
 }
 
+// forgetTraffic begins the traffic of these reals at zero: their ids may have
+// been others' before.
+func (t *flowTable) forgetTraffic(ids []uint32) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		for _, id := range ids {
+			*s.count.of(id) = Traffic{}
+		}
+		s.mu.Unlock()
+	}
+}
+
 // account books a packet that leaves: traffic, the flow's age and its state.
 func (s *shard) account(now time.Duration, p *packet.Packet, f *flow, dir direction, tbl *Table) {
 	t, n := s.count.of(f.server), uint64(p.Segments())
@@ -74,7 +87,8 @@ type Counts struct {
 	FragmentDatagrams     int    // known or waited for now
 }
 
-// Counts returns the totals, and the traffic of each real server by its id.
+// Counts returns the totals, and the traffic of each real server by its ID;
+// a real that had none may lie behind the end.
 func (d *Director) Counts() (Counts, []Traffic) {
 	c := Counts{Flows: d.flows.live.Load(), Limit: d.flows.limit}
 	var traffic []Traffic

@@ -71,8 +71,12 @@ func New(o Options) *Director {
 // Table is the service table in force.
 func (d *Director) Table() *Table { return d.table.Load() }
 
-// SetTable puts t in force; packets under way finish with the table before.
-func (d *Director) SetTable(t *Table) { d.table.Store(t) }
+// SetTable puts t in force; packets under way finish with the table before. t
+// was made from the table in force, and is set once.
+func (d *Director) SetTable(t *Table) {
+	d.flows.forgetTraffic(t.fresh)
+	d.table.Store(t)
+}
 
 // Ingress decides about one parsed packet that entered by port in. On Emit the
 // packet has been rewritten, link header included; otherwise it is untouched.

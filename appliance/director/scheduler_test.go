@@ -127,4 +127,14 @@ func TestRemovedRealsKeepTheirIDWhileFlowsUseIt(t *testing.T) {
 	if r := t4.real(gone.id); r != nil && r.tally == gone.tally {
 		t.Error("a removed real without flows is still kept")
 	}
+	d := New(Options{MaxFlows: 100})
+	d.flows.shards[3].count.of(gone.id).ReplyBytes = 7 // of the one that is gone
+	t5 := NewTable([]ServiceSpec{withReal(5)}, DefaultTimeouts(), t4)
+	if t5.services[0].reals[0].id != gone.id {
+		t.Fatalf("the new real has id %d: the test expects the free one, %d", t5.services[0].reals[0].id, gone.id)
+	}
+	d.SetTable(t5)
+	if _, traffic := d.Counts(); traffic[gone.id] != (Traffic{}) {
+		t.Errorf("a new real begins with the traffic of one that had its id before: %+v", traffic[gone.id])
+	}
 }

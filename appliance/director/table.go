@@ -11,8 +11,9 @@ import (
 // makes a new one, with the reals and their counts carried over.
 type Table struct {
 	services []*Service
-	reals    []*Real // by id, the removed ones that flows still use included
-	free     int     // no id below it is free
+	reals    []*Real  // by id, the removed ones that flows still use included
+	free     int      // no id below it is free
+	fresh    []uint32 // ids that this table gave to new reals
 	byKey    map[serviceKey]*Service
 	vips     map[packet.Addr]struct{}
 	backs    map[packet.Addr]struct{} // addresses of real servers
@@ -78,6 +79,9 @@ func (y *tally) Inactive() int64 { return y.inactive.Load() }
 
 // Created counts all flows ever given to the real.
 func (y *tally) Created() uint64 { return y.created.Load() }
+
+// ID is the real's place in the traffic that Counts returns.
+func (y *tally) ID() int { return int(y.id) }
 
 func (y *tally) unused() bool { return y.Active() == 0 && y.Inactive() == 0 }
 
@@ -161,6 +165,7 @@ func (t *Table) put(r *Real) *Real {
 		t.reals = append(t.reals, nil)
 	}
 	r.tally = &tally{id: uint32(t.free)}
+	t.fresh = append(t.fresh, r.id)
 	t.reals[t.free] = r
 	return r
 }
