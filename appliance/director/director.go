@@ -72,9 +72,11 @@ func New(o Options) *Director {
 func (d *Director) Table() *Table { return d.table.Load() }
 
 // SetTable puts t in force; packets under way finish with the table before. t
-// was made from the table in force, and is set once.
+// was made from the table in force, or was in force itself before.
 func (d *Director) SetTable(t *Table) {
-	d.flows.forgetTraffic(t.fresh)
+	if !t.used.Swap(true) {
+		d.flows.forgetTraffic(t.fresh)
+	}
 	d.table.Store(t)
 }
 

@@ -14,6 +14,7 @@ type Table struct {
 	reals    []*Real  // by id, the removed ones that flows still use included
 	free     int      // no id below it is free
 	fresh    []uint32 // ids that this table gave to new reals
+	used     atomic.Bool
 	byKey    map[serviceKey]*Service
 	vips     map[packet.Addr]struct{}
 	backs    map[packet.Addr]struct{} // addresses of real servers
