@@ -417,6 +417,7 @@ func TestPopOffload(t *testing.T) {
 	if !partial.Offload.NeedsCsum {
 		t.Fatal("UDP over IPv6 has no partial checksum")
 	}
+	judge(t, newDecap(t, tunnel.DecapConfig{VIPs: []netip.Addr{vip6}}), partial, packet.TunnelDestination)
 	judge(t, d, partial, packet.OK)
 	if partial.Offload != (packet.Offload{}) {
 		t.Errorf("%+v is left of the outer packet's Offload", partial.Offload)
