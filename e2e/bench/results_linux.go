@@ -123,10 +123,11 @@ func median(samples []float64) float64 {
 	return (s[n/2-1] + s[n/2]) / 2
 }
 
-// spread is how far the samples lie apart, as a share of their median.
+// spread is how far the samples lie apart, as a share of their median; NaN where
+// one sample or none says nothing of it.
 func spread(samples []float64) float64 {
 	s := numbers(samples)
-	if len(s) == 0 || median(s) == 0 {
+	if len(s) < 2 || median(s) == 0 {
 		return math.NaN()
 	}
 	return (slices.Max(s) - slices.Min(s)) / median(s)
@@ -189,7 +190,7 @@ func figure(v float64) string {
 }
 
 func (r *results) printGoals(w io.Writer) {
-	fmt.Fprintln(w, "ratio, round by round\t\tmedian\trange\tgoal\t")
+	title := "ratio, round by round\t\tmedian\trange\tgoal\t\n"
 	for _, g := range goals {
 		row := findRow(g.row)
 		of, _ := r.column(row, g.of)
@@ -198,7 +199,8 @@ func (r *results) printGoals(w io.Writer) {
 		if len(q) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s/%s\t%.2f\t%.2f - %.2f\t%s\n", g.row, g.of, g.to, median(q), slices.Min(q), slices.Max(q), g.verdict(q))
+		fmt.Fprintf(w, "%s%s\t%s/%s\t%.2f\t%.2f - %.2f\t%s\n", title, g.row, g.of, g.to, median(q), slices.Min(q), slices.Max(q), g.verdict(q))
+		title = ""
 	}
 }
 

@@ -27,7 +27,7 @@ func TestTablesShowMediansRatiosAndGoals(t *testing.T) {
 	for _, row := range []struct{ rule, want string }{
 		{"a cell is the median and half the spread", "11.0 ±9%"},
 		{"of two HAProxies the faster counts", "6.00 ±17% (2 threads)"},
-		{"and for latencies the one with less", "40.0 ±0% (2 threads)"},
+		{"for latencies the one with less; one sample has no spread", "40.0 (2 threads)"},
 		{"what was not measured is a dash", "Gbit/s  -"},
 		{"the ratio is that of rounds, not of medians", "weir/haproxy  1.40    1.30 - 1.50"},
 		{"a goal that is reached says in how many rounds", ">= 1.4  reached (in 2 of 3 rounds)"},
