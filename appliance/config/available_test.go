@@ -19,7 +19,7 @@ func TestWhatIsNotBuiltIsRefusedWhereItStands(t *testing.T) {
 	}
 	for g := range notBuilt {
 		if g.word == "" {
-			path := map[string]string{"services[].cookie": "services[4].cookie", "services[].tunnel": "services[3].tunnel"}[g.pattern]
+			path := map[string]string{"services[].cookie": "services[6].cookie"}[g.pattern]
 			if path == "" {
 				path = strings.ReplaceAll(g.pattern, "[]", "[0]")
 			}
@@ -83,8 +83,8 @@ control: {http: 127.0.0.1:9464}
 		"scheduler": {c.Services[0].Scheduler, SchedulerWLC},
 		"affinity":  {c.Services[0].Affinity, &Affinity{AffinitySource, 24, time.Hour}},
 		"check":     {c.Services[0].Check, &Check{CheckHTTP, "/healthz", 5 * time.Second, time.Second, 2, 3}},
-		"vxlan":     {c.Services[1].Tunnel, &Tunnel{TunnelVXLAN, 4789}},
-		"ipip":      {c.Services[2].Tunnel, &Tunnel{TunnelIPIP, 0}},
+		"vxlan":     {c.Services[1].Tunnel, &Tunnel{TunnelVXLAN, 4789, 64, FragmentNever}},
+		"ipip":      {c.Services[2].Tunnel, &Tunnel{TunnelIPIP, 0, 64, FragmentNever}},
 		"cookie":    {c.Services[3].Cookie, &Cookie{Name: "SRV", Indirect: true, MaxLife: 8 * time.Hour}},
 		"http":      {c.Control.HTTP, netip.MustParseAddrPort("127.0.0.1:9464")},
 	} {

@@ -12,9 +12,13 @@ const (
 	defaultScheduler = SchedulerWRR
 	defaultWeight    = 1
 	defaultFlows     = 262144
+	defaultTTL       = 64   // RFC 1700, and what hosts send
 	defaultGUEPort   = 6080 // IANA
 	defaultVXLANPort = 4789 // RFC 7348, section 5
 )
+
+// defaultPoolPorts are all ports but the well-known ones.
+var defaultPoolPorts = PortRange{1024, 65535}
 
 // defaultTimeouts are those of IPVS, with two exceptions that README.md
 // explains: syn-sent and icmp are shorter.
@@ -37,7 +41,7 @@ func build(f *draft) *Config {
 		Topology: f.topology.v,
 		Control:  Control{Socket: f.socket.v, HTTP: f.http.v},
 		Host:     HostSide{Manage: f.manage.or(true)},
-		Limits:   Limits{Flows: f.flows.or(defaultFlows)},
+		Limits:   Limits{Flows: f.flows.or(defaultFlows), PoolPorts: f.poolPorts.or(defaultPoolPorts)},
 		Timeouts: buildTimeouts(f.timeouts),
 		Log:      Log{Level: f.level.or(slog.LevelInfo), Format: f.format.or(LogText)},
 	}
@@ -46,6 +50,9 @@ func build(f *draft) *Config {
 	}
 	for _, r := range f.routes.v {
 		c.Routes = append(c.Routes, Route{To: r.to.v, Via: r.via.v, Port: r.port.v})
+	}
+	for _, n := range f.neighbours.v {
+		c.Neighbours = append(c.Neighbours, Neighbour{Address: n.address.v, MAC: n.mac.v})
 	}
 	for _, r := range f.pool.v {
 		c.Pool = append(c.Pool, r.v)
@@ -142,7 +149,7 @@ func buildCheck(d checkDraft) *Check {
 }
 
 func buildTunnel(d tunnelDraft) *Tunnel {
-	t := &Tunnel{Type: d.kind.or(TunnelIPIP), Port: uint16(d.port.v)}
+	t := &Tunnel{Type: d.kind.or(TunnelIPIP), Port: uint16(d.port.v), TTL: uint8(d.ttl.or(defaultTTL)), Fragment: d.fragment.v}
 	switch {
 	case t.Port != 0:
 	case t.Type == TunnelGUE:

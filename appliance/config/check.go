@@ -15,15 +15,18 @@ func check(d *decoder, f *draft) {
 		draft:   f,
 		dips:    map[netip.Addr]owner{},
 		vips:    map[netip.Addr]owner{},
+		back:    map[netip.Addr]owner{},
 		near:    prefixes{all: map[netip.Prefix]owner{}},
 		far:     prefixes{all: map[netip.Prefix]owner{}},
 	}
 	c.wiring()
 	c.portNames()
 	c.addresses()
+	c.families()
 	c.services()
 	c.routes()
 	c.pool()
+	c.neighbours()
 	c.reach()
 }
 
@@ -34,8 +37,13 @@ type checker struct {
 	*draft
 	dips map[netip.Addr]owner // weir's own addresses
 	vips map[netip.Addr]owner
-	near prefixes // the ports' subnets
-	far  prefixes // destinations of routes
+	back map[netip.Addr]owner // real servers
+	near prefixes             // the ports' subnets
+	far  prefixes             // destinations of routes
+
+	// Which families weir has addresses of its own of, and which the pool has;
+	// a faulty value may be of either.
+	dipOf, poolOf [2]bool
 
 	// blind: an address, subnet or route is missing or faulty, so that what
 	// can be reached is not known.
@@ -83,7 +91,7 @@ func (c *checker) wiring() {
 		}
 	case TopologyBridged:
 		if n != 2 {
-			c.fault(t.place, "bridged has exactly two ports, %d given", n)
+			c.fault(t.place, "bridged has exactly two ports, %d given: weir sits in one wire", n)
 		}
 	}
 	if n > maxPorts {
@@ -180,31 +188,24 @@ func (c *checker) addresses() {
 	}
 }
 
-// minMTU6 is what RFC 8200, section 5, asks of every link.
-const minMTU6 = 1280
-
-// pool checks the source addresses of fullnat.
-func (c *checker) pool() {
-	ranges := slices.DeleteFunc(slices.Clone(c.draft.pool.v), func(r at[PoolRange]) bool { return !r.ok })
-	slices.SortFunc(ranges, func(a, b at[PoolRange]) int { return a.v.From.Compare(b.v.From) })
-	for i, r := range ranges {
-		if i > 0 && !ranges[i-1].v.To.Less(r.v.From) {
-			c.fault(r.place, "overlaps the range in line %d", ranges[i-1].line)
+// families notes of which families weir's own addresses and the pool are.
+func (c *checker) families() {
+	for a := range c.dips {
+		if !a.IsLinkLocalUnicast() {
+			c.dipOf[family(a)] = true
 		}
 	}
-	taken := func(a netip.Addr, what string, who owner) {
-		i, exact := slices.BinarySearchFunc(ranges, a, func(r at[PoolRange], a netip.Addr) int { return r.v.From.Compare(a) })
-		if !exact {
-			i--
-		}
-		if i >= 0 && a.BitLen() == ranges[i].v.To.BitLen() && !ranges[i].v.To.Less(a) {
-			c.fault(ranges[i].place, "holds %s, %s (%s, line %d): a pool address can be nothing else", a, what, who.name, who.line)
-		}
+	if c.draft.pool.given && !c.draft.pool.ok {
+		c.poolOf = [2]bool{true, true}
 	}
-	for a, who := range c.dips {
-		taken(a, "weir's own address", who)
-	}
-	for a, who := range c.vips {
-		taken(a, "a VIP", who)
+	for _, r := range c.draft.pool.v {
+		if !r.ok {
+			c.poolOf = [2]bool{true, true}
+			return
+		}
+		c.poolOf[family(r.v.From)] = true
 	}
 }
+
+// minMTU6 is what RFC 8200, section 5, asks of every link.
+const minMTU6 = 1280

@@ -67,12 +67,15 @@ func (c *checker) pairs(s serviceDraft) {
 	if !m.ok {
 		return
 	}
-	if m.v == MethodDSR {
+	if m.v == MethodDSR && c.topology.or(TopologyHost) == TopologyHost { // others refuse the tun itself
 		for _, p := range c.ports.v {
 			if p.kind.ok && p.kind.v == PortTUN {
 				c.fault(m.place, "dsr cannot work on a tun (port %s, line %d): it changes MAC addresses and a tun has none", p.name.v, p.line)
 			}
 		}
+	}
+	if m.v == MethodNAT && c.topology.ok && c.topology.v == TopologyOneArm {
+		c.fault(m.place, "nat cannot work on one-arm: a real server would answer the client past weir, from its own address, which the client does not know; use fullnat, dsr or tunnel, or topology routed, where weir is the real servers' gateway")
 	}
 	if m.v == MethodFullNAT && len(c.draft.pool.v) == 0 && (c.draft.pool.ok || !c.draft.pool.given) {
 		c.fault(m.place, `fullnat needs source addresses: add the key "pool"`)
@@ -122,6 +125,9 @@ func (c *checker) real(s serviceDraft, r realDraft) {
 	if dip, ok := c.dips[a.Addr()]; ok {
 		c.fault(p, "%s is weir's own address on %s, in line %d", a.Addr(), dip.name, dip.line)
 	}
+	if _, ok := c.back[a.Addr()]; !ok {
+		c.back[a.Addr()] = owner{"service " + s.name.v, p.line}
+	}
 	if a.Addr().Is6() && a.Addr().IsLinkLocalUnicast() {
 		c.fault(p, "%s is link-local: without a port it names no host", a.Addr())
 	}
@@ -135,22 +141,54 @@ func (c *checker) real(s serviceDraft, r realDraft) {
 	switch {
 	case vip.Port() == 0 && a.Port() != 0:
 		c.fault(p, "the service stands for all ports: write %s without a port", a.Addr())
-	case vip.Port() != 0 && a.Port() == 0:
+	case vip.Port() != 0 && a.Port() == 0 && !s.keepsPorts():
 		c.fault(p, "%s needs a port, as in %s: only a service for all ports goes without", a.Addr(), netip.AddrPortFrom(a.Addr(), vip.Port()))
 	}
-	if !s.method.ok {
-		return
+	if s.method.ok {
+		c.realPair(s, r)
 	}
-	switch m := s.method.v; m {
+}
+
+// keepsPorts reports whether the method of s leaves ports as they are, so that
+// a real server can go without one.
+func (s serviceDraft) keepsPorts() bool {
+	return s.method.ok && (s.method.v == MethodDSR || s.method.v == MethodTunnel)
+}
+
+// realPair checks one real server against the method of its service.
+func (c *checker) realPair(s serviceDraft, r realDraft) {
+	a, p, vip, m := r.address.v, r.address.place, s.vip.v, s.method.v
+	if s.keepsPorts() && a.Port() != 0 && a.Port() != vip.Port() && vip.Port() != 0 {
+		c.fault(p, "port %d is not the VIP's %d: %s leaves ports as they are", a.Port(), vip.Port(), m)
+	}
+	switch m {
 	case MethodNAT, MethodDSR:
 		if a.Addr().Is4() != vip.Addr().Is4() {
 			c.fault(p, "%s is of another family than the VIP %s: %s does not translate between IPv4 and IPv6", a.Addr(), vip.Addr(), m)
 		}
-	}
-	switch m := s.method.v; m {
-	case MethodDSR, MethodTunnel:
-		if a.Port() != 0 && a.Port() != vip.Port() && vip.Port() != 0 {
-			c.fault(p, "port %d is not the VIP's %d: %s leaves ports as they are", a.Port(), vip.Port(), m)
+	case MethodFullNAT:
+		if len(c.draft.pool.v) > 0 && !c.poolOf[family(a.Addr())] {
+			c.fault(p, "the pool has no %s address to send to %s from", ipVersion(a.Addr()), a.Addr())
 		}
 	}
+	if c.blind || !c.topology.ok {
+		return
+	}
+	switch m {
+	case MethodDSR:
+		if _, _, near := c.near.find(a.Addr()); !near && c.topology.v != TopologyHost {
+			c.fault(p, "%s is in no port's subnet: dsr changes MAC addresses, which reach no further than the segment", a.Addr())
+		}
+	case MethodTunnel:
+		if !c.dipOf[family(a.Addr())] {
+			c.fault(p, "weir has no %s address of its own to send the tunnel to %s from: add one to a port", ipVersion(a.Addr()), a.Addr())
+		}
+	}
+}
+
+func ipVersion(a netip.Addr) string {
+	if a.Is4() {
+		return "IPv4"
+	}
+	return "IPv6"
 }

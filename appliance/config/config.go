@@ -20,15 +20,17 @@ import (
 // between goroutines without a lock, so nobody writes to it after Parse.
 type Config struct {
 	Topology Topology
-	Ports    []Port      // in file order: the index is the packet.PortID
-	Routes   []Route     // in file order; the longest prefix wins
-	Pool     []PoolRange // source addresses of fullnat
-	Services []Service   // in file order
-	Control  Control
-	Host     HostSide
-	Limits   Limits
-	Timeouts Timeouts
-	Log      Log
+	Ports    []Port  // in file order: the index is the packet.PortID
+	Routes   []Route // in file order; the longest prefix wins
+	// Neighbours are stations whose MAC is not asked for.
+	Neighbours []Neighbour
+	Pool       []PoolRange // source addresses of fullnat
+	Services   []Service   // in file order
+	Control    Control
+	Host       HostSide
+	Limits     Limits
+	Timeouts   Timeouts
+	Log        Log
 }
 
 // Port is one network interface of the appliance.
@@ -48,6 +50,13 @@ type Route struct {
 	To   netip.Prefix
 	Via  netip.Addr // invalid: To is on the link of Port
 	Port string     // "": the port whose subnet holds Via
+}
+
+// Neighbour is a station on a port's segment that is believed to have a MAC
+// whatever the segment says.
+type Neighbour struct {
+	Address netip.Addr
+	MAC     packet.MAC
 }
 
 // PoolRange is an inclusive run of addresses.
@@ -111,6 +120,10 @@ type Cookie struct {
 type Tunnel struct {
 	Type TunnelType
 	Port uint16 // UDP port of gue and vxlan; 0 for the others
+	TTL  uint8  // of the outer packet, 1 to 255
+	// Fragment says what becomes of a packet that does not fit with its outer
+	// header.
+	Fragment Fragment
 }
 
 // Control is the operator's way in.
@@ -129,7 +142,12 @@ type HostSide struct {
 // Limits are hard sizes.
 type Limits struct {
 	Flows int // entries of the flow table, 1 to 16,777,216
+	// PoolPorts are the source ports that fullnat takes of each pool address.
+	PoolPorts PortRange
 }
+
+// PortRange is an inclusive run of ports.
+type PortRange struct{ First, Last uint16 }
 
 // Timeouts are how long a flow may stay silent in a state before it is
 // forgotten.
@@ -152,6 +170,17 @@ func (c *Config) VIPs() []netip.Addr {
 	}
 	slices.SortFunc(vips, netip.Addr.Compare)
 	return slices.Compact(vips)
+}
+
+// PoolAddrs are the addresses of the pool, in file order: at most 1,024.
+func (c *Config) PoolAddrs() []netip.Addr {
+	var addrs []netip.Addr
+	for _, r := range c.Pool {
+		for a := r.From; a.IsValid() && !r.To.Less(a); a = a.Next() {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs
 }
 
 // Port finds a port and its index by name; -1 and false where there is none.

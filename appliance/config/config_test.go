@@ -51,7 +51,7 @@ func TestMinimalFileGetsEveryDefault(t *testing.T) {
 			},
 		}},
 		Host:   HostSide{Manage: true},
-		Limits: Limits{Flows: 262144},
+		Limits: Limits{Flows: 262144, PoolPorts: PortRange{1024, 65535}},
 		Timeouts: Timeouts{
 			Established: 15 * time.Minute, SynSent: time.Minute, SynRecv: time.Minute,
 			FinWait: 2 * time.Minute, TimeWait: 2 * time.Minute, Close: 10 * time.Second,

@@ -21,13 +21,16 @@ func readFile(root cursor) draft {
 	f.topology = choose(o.need("topology"), topologies)
 	f.ports = list(o.need("ports"), readPort)
 	f.routes = list(o.get("routes"), readRoute)
+	f.neighbours = list(o.get("neighbours"), readNeighbour)
 	f.pool = list(o.get("pool"), cursor.poolRange)
 	f.services = list(o.need("services"), readService)
 	control := o.get("control").object()
 	f.socket = control.get("socket").socketPath()
 	f.http = control.get("http").listen()
 	f.manage = o.get("host").object().get("manage").boolean()
-	f.flows = o.get("limits").object().get("flows").integer(1, maxFlows)
+	limits := o.get("limits").object()
+	f.flows = limits.get("flows").integer(1, maxFlows)
+	f.poolPorts = limits.get("pool_ports").portRange()
 	timeouts := o.get("timeouts").object()
 	f.timeouts = map[string]at[time.Duration]{}
 	for _, key := range grammar["timeouts"] {
@@ -73,6 +76,11 @@ func readRoute(c cursor) routeDraft {
 	r.via = via.addr()
 	r.port = port.name(nameSigns)
 	return r
+}
+
+func readNeighbour(c cursor) neighbourDraft {
+	o := c.object()
+	return neighbourDraft{place: o.place, address: o.need("address").addr(), mac: o.need("mac").mac()}
 }
 
 func readService(c cursor) serviceDraft {
@@ -165,7 +173,9 @@ func readCookie(o object) Cookie {
 
 func readTunnel(o object) tunnelDraft {
 	return tunnelDraft{
-		kind: choose(o.need("type"), tunnelTypes),
-		port: o.get("port").integer(1, 65535),
+		kind:     choose(o.need("type"), tunnelTypes),
+		port:     o.get("port").integer(1, 65535),
+		ttl:      o.get("ttl").integer(1, 255),
+		fragment: choose(o.get("fragment"), fragments),
 	}
 }

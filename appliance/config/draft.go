@@ -12,18 +12,20 @@ import (
 // need more than one value and before the defaults.
 type draft struct {
 	place
-	topology at[Topology]
-	ports    at[[]portDraft]
-	routes   at[[]routeDraft]
-	pool     at[[]at[PoolRange]]
-	services at[[]serviceDraft]
-	socket   at[string]
-	http     at[netip.AddrPort]
-	manage   at[bool]
-	flows    at[int]
-	timeouts map[string]at[time.Duration] // by key
-	level    at[slog.Level]
-	format   at[LogFormat]
+	topology   at[Topology]
+	ports      at[[]portDraft]
+	routes     at[[]routeDraft]
+	neighbours at[[]neighbourDraft]
+	pool       at[[]at[PoolRange]]
+	services   at[[]serviceDraft]
+	socket     at[string]
+	http       at[netip.AddrPort]
+	manage     at[bool]
+	flows      at[int]
+	poolPorts  at[PortRange]
+	timeouts   map[string]at[time.Duration] // by key
+	level      at[slog.Level]
+	format     at[LogFormat]
 }
 
 type portDraft struct {
@@ -43,6 +45,12 @@ type routeDraft struct {
 	to   at[netip.Prefix]
 	via  at[netip.Addr]
 	port at[string]
+}
+
+type neighbourDraft struct {
+	place
+	address at[netip.Addr]
+	mac     at[packet.MAC]
 }
 
 type serviceDraft struct {
@@ -80,6 +88,8 @@ type checkDraft struct {
 }
 
 type tunnelDraft struct {
-	kind at[TunnelType]
-	port at[int]
+	kind     at[TunnelType]
+	port     at[int]
+	ttl      at[int]
+	fragment at[Fragment]
 }

@@ -15,8 +15,8 @@ func TestReferenceIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Ports) != 2 || len(c.Services) != 3 {
-		t.Errorf("got %d ports and %d services of the file's 2 and 3", len(c.Ports), len(c.Services))
+	if len(c.Ports) != 2 || len(c.Services) != 6 {
+		t.Errorf("got %d ports and %d services of the file's 2 and 6", len(c.Ports), len(c.Services))
 	}
 }
 

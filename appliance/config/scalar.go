@@ -82,6 +82,30 @@ func (c cursor) integer(low, high int) at[int] {
 	return set(c, n)
 }
 
+// portRange reads one port, or two with a dash between them.
+func (c cursor) portRange() at[PortRange] {
+	const want = "a range of ports like 1024-65535"
+	s, ok := c.text(want)
+	if !ok {
+		return unset[PortRange](c)
+	}
+	low, high, two := strings.Cut(s, "-")
+	if !two {
+		high = low
+	}
+	first, err1 := strconv.ParseUint(low, 10, 16)
+	last, err2 := strconv.ParseUint(high, 10, 16)
+	switch {
+	case err1 != nil || err2 != nil || first == 0 || last == 0:
+		c.fault("wants %s, of 1 to 65535, got %s", want, clip(s))
+	case first > last:
+		c.fault("%s runs backwards: write %d-%d", s, last, first)
+	default:
+		return set(c, PortRange{uint16(first), uint16(last)})
+	}
+	return unset[PortRange](c)
+}
+
 // boolean reads true or false.
 func (c cursor) boolean() at[bool] {
 	if !c.written() {

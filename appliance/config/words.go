@@ -165,6 +165,18 @@ var tunnelTypes = []choice[TunnelType]{
 
 func (t TunnelType) String() string { return word(tunnelTypes, t) }
 
+// Fragment is what becomes of a packet that its outer header makes too large.
+type Fragment uint8
+
+const (
+	FragmentNever Fragment = iota // its sender is told what fits
+	FragmentOuter                 // the outer packet is fragmented
+)
+
+var fragments = []choice[Fragment]{{"never", FragmentNever}, {"outer", FragmentOuter}}
+
+func (f Fragment) String() string { return word(fragments, f) }
+
 // LogFormat is the shape of a log line.
 type LogFormat uint8
 
