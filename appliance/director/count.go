@@ -59,6 +59,8 @@ func (s *shard) account(now time.Duration, p *packet.Packet, f *flow, dir direct
 	at := tickOf(now)
 	next := f.state
 	switch {
+	case f.proto == packet.TCP && f.method.oneWay():
+		next = f.state.followOneWay(p.Flags)
 	case f.proto == packet.TCP:
 		next = f.state.follow(dir, p.Flags)
 	case dir == reply:
@@ -84,6 +86,8 @@ type Counts struct {
 	Evicted               uint64 // half-open ones that made room in a full table
 	Replaced              uint64 // over, and their addresses and ports used anew
 	HeldFrames, HeldBytes int    // copies of frames that wait now
+	PoolLent              int    // source ports of fullnat lent now
+	PoolExhausted         uint64 // flows refused because none was left
 	FragmentDatagrams     int    // known or waited for now
 }
 
@@ -107,6 +111,7 @@ func (d *Director) Counts() (Counts, []Traffic) {
 		}
 		s.mu.Unlock()
 	}
+	c.PoolLent, c.PoolExhausted = d.pool.counts()
 	c.FragmentDatagrams = d.frags.size()
 	c.HeldFrames, c.HeldBytes = d.held.size()
 	return c, traffic

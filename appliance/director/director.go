@@ -40,6 +40,13 @@ type Options struct {
 	Seed uint64
 	// Memory holds the flows; nil means Go's heap.
 	Memory Memory
+	// Transparent: weir is a bridge, and nat leaves MACs and TTL as they are but
+	// for the real server's MAC (topology bridged).
+	Transparent bool
+	// Pool are the source addresses of fullnat, PoolPorts the first and last of
+	// their ports; zero means 1024 to 65535.
+	Pool      []netip.Addr
+	PoolPorts [2]uint16
 }
 
 // DefaultMaxFlows is the bound of the flow table where the configuration has none.
@@ -52,6 +59,11 @@ type Director struct {
 	flows *flowTable
 	frags *fragments
 	held  *hold
+	pool  *pool // nil: none
+
+	transparent bool
+	// ports are what leaves by each port has in common: all of a Hop but Dst.
+	ports [256]atomic.Pointer[packet.Hop]
 }
 
 // New makes a director with an empty service table.
@@ -63,7 +75,11 @@ func New(o Options) *Director {
 		o.Memory = heapMemory
 	}
 	held := newHold()
-	d := &Director{net: o.Network, flows: newFlowTable(o.MaxFlows, o.Seed, o.Memory), frags: newFragments(held), held: held}
+	lent := newPool(o.Pool, o.PoolPorts)
+	d := &Director{
+		net: o.Network, flows: newFlowTable(o.MaxFlows, o.Seed, o.Memory, lent), frags: newFragments(held), held: held,
+		pool: lent, transparent: o.Transparent,
+	}
 	d.table.Store(NewTable(nil, DefaultTimeouts(), nil))
 	return d
 }
@@ -119,7 +135,9 @@ func (d *Director) flow(now time.Duration, in packet.PortID, p *packet.Packet, k
 // is locked.
 func (d *Director) send(now time.Duration, in packet.PortID, p *packet.Packet, s *shard, f *flow, dir direction, t *Table) packet.Verdict {
 	gen := d.net.Generation()
-	hop, v := d.way(now, gen, p, f, dir, asking)
+	r := t.real(f.server)
+	var hop packet.Hop
+	v := d.way(now, gen, p, f, dir, r, &hop, asking)
 	if v.Action == packet.Hold {
 		k := f.key(dir)
 		return d.held.untilNeighbour(now, gen, in, p, &k)
@@ -128,29 +146,48 @@ func (d *Director) send(now time.Duration, in packet.PortID, p *packet.Packet, s
 		return v
 	}
 	s.account(now, p, f, dir, t)
-	rewrite(p, f, dir, hop)
+	if why := d.rewrite(p, f, dir, &hop, r); why != packet.OK {
+		return packet.Dropped(why)
+	}
 	return v
 }
 
-// way says where the packet of a flow leaves, from what the flow remembers or,
-// where the network has changed since, from the network. gen is the network's
-// generation, read before.
-func (d *Director) way(now time.Duration, gen uint32, p *packet.Packet, f *flow, dir direction, how asked) (*packet.Hop, packet.Verdict) {
+// way says where the packet of a flow leaves, in hop, from what the flow
+// remembers or, where the network has changed since, from the network. gen is
+// the network's generation, read before.
+func (d *Director) way(now time.Duration, gen uint32, p *packet.Packet, f *flow, dir direction, r *Real, hop *packet.Hop, how asked) packet.Verdict {
+	if dir == reply && d.crosses(f) { // it has its way already, and weir is in it
+		return packet.Verdict{Action: packet.Emit, Exit: packet.Exit{Port: packet.NoPort}}
+	}
+	if r == nil {
+		return packet.Dropped(packet.NoReal)
+	}
 	leg := &f.legs[dir]
-	if p.TTL() <= 1 {
-		return &leg.hop, packet.Verdict{Action: packet.Drop, Reason: packet.TTLExpired, Answer: packet.AnswerTimeExceeded}
-	}
 	if leg.generation != gen {
-		hop, why := d.nextHop(now, f.towards(dir).Netip(), how)
+		found, why := d.nextHop(now, f.towards(dir).Netip(), how)
 		if why != packet.OK {
-			return &leg.hop, unreachable(why)
+			return unreachable(why)
 		}
-		leg.hop, leg.generation = hop, gen
+		d.remember(leg, &found, gen)
 	}
-	if v := fits(p, leg.hop.MTU); v.Action != packet.Emit {
-		return &leg.hop, v
+	*hop = *d.ports[leg.port].Load()
+	hop.Dst = leg.dst
+	mtu := int(hop.MTU)
+	if f.method == Tunnel {
+		mtu = min(mtu, r.pathMTU(now))
 	}
-	return &leg.hop, packet.Verdict{Action: packet.Emit, Exit: packet.Exit{Port: leg.hop.Port}}
+	v := d.admit(p, f, dir, mtu, r)
+	v.Port = hop.Port
+	return v
+}
+
+// remember keeps a next hop in a leg, and what its port's frames have in
+// common beside it: a port's MAC, MTU and kind never change.
+func (d *Director) remember(l *leg, h *packet.Hop, gen uint32) {
+	if d.ports[h.Port].Load() == nil {
+		d.ports[h.Port].Store(h)
+	}
+	*l = leg{dst: h.Dst, port: h.Port, generation: gen}
 }
 
 // asked says whether a next hop that is not known is asked for.
@@ -177,30 +214,6 @@ func unreachable(why packet.Reason) packet.Verdict {
 		return packet.Verdict{Action: packet.Drop, Reason: why, Answer: packet.AnswerNetUnreachable}
 	}
 	return packet.Verdict{Action: packet.Drop, Reason: why, Answer: packet.AnswerHostUnreachable}
-}
-
-// fits says Emit if the packet, or each segment it will be cut into, goes
-// through an MTU, or may be fragmented on the way out.
-func fits(p *packet.Packet, mtu uint16) packet.Verdict {
-	size := p.IPLen()
-	if p.Offload.GSO != packet.GSONone {
-		size = p.Payload - p.L3 + int(p.Offload.GSOSize)
-	}
-	if size <= int(mtu) || !p.DF() && p.Offload.GSO == packet.GSONone {
-		return packet.Verdict{Action: packet.Emit}
-	}
-	return packet.Verdict{Action: packet.Drop, Reason: packet.TooBig, Answer: packet.AnswerTooBig, Exit: packet.Exit{MTU: mtu}}
-}
-
-// rewrite makes the packet what the other side must see.
-func rewrite(p *packet.Packet, f *flow, dir direction, hop *packet.Hop) {
-	if dir == request {
-		p.RewriteDst(&f.real, f.realPort, f.delta)
-	} else {
-		p.RewriteSrc(&f.vip, f.vipPort, f.delta.Reverse())
-	}
-	p.DecTTL()
-	p.SetHop(hop)
 }
 
 // otherProtocol decides about packets that are neither TCP, UDP nor ICMP: there

@@ -54,7 +54,7 @@ func (d *Director) explainFlow(e *Explanation, now time.Duration, p *packet.Pack
 		s.mu.Unlock()
 		if dir != request || !reopens(&known, p) {
 			e.sayFlow(&known, dir, now, t)
-			d.explainWay(e, now, p, &known, dir)
+			d.explainWay(e, now, p, &known, dir, t)
 			return
 		}
 		e.say("flow", "one with these ports is over (%v): this SYN begins a new one", known.state)
@@ -68,17 +68,52 @@ func (d *Director) explainFlow(e *Explanation, now time.Duration, p *packet.Pack
 	e.say("flow", "none yet: this packet begins one")
 	e.sayScheduler(&c)
 	e.Service, e.Real = c.service.Name, c.real.Name
-	f := newFlow(&k, c.real, now)
-	d.explainWay(e, now, p, &f, request)
+	f := newFlow(&k, c.service.Method, c.real, now)
+	if f.method == FullNAT {
+		if !d.pool.peek(&f) {
+			e.say("source address", "no address and port of the pool is left for %s", c.real.Name)
+			e.Verdict = refuse(packet.PoolExhausted, p)
+			return
+		}
+		e.say("source address", "%v port %d of the pool", f.local.Netip(), f.localPort)
+	}
+	d.explainWay(e, now, p, &f, request, t)
 }
 
 // explainWay takes the packet of a flow, known or not yet stored, out.
-func (d *Director) explainWay(e *Explanation, now time.Duration, p *packet.Packet, f *flow, dir direction) {
-	hop, v := d.way(now, d.net.Generation(), p, f, dir, peeking)
-	e.sayWay(hop, v, f.towards(dir))
-	if e.Verdict = v; v.Action == packet.Emit {
-		rewrite(p, f, dir, hop)
+func (d *Director) explainWay(e *Explanation, now time.Duration, p *packet.Packet, f *flow, dir direction, t *Table) {
+	var hop packet.Hop
+	r := t.real(f.server)
+	v := d.way(now, d.net.Generation(), p, f, dir, r, &hop, peeking)
+	e.say("method", "%v: %s", f.method, changes(f, dir, d.crosses(f)))
+	e.sayWay(&hop, v, f, dir)
+	if v.Action == packet.Emit {
+		if why := d.rewrite(p, f, dir, &hop, r); why != packet.OK {
+			v = packet.Dropped(why)
+		}
 	}
+	e.Verdict = v
+}
+
+// changes says in words what a method changes on the way.
+func changes(f *flow, dir direction, crosses bool) string {
+	switch {
+	case f.method == DSR:
+		return "only the MACs change; the real server answers the client itself"
+	case f.method == Tunnel:
+		return "the packet travels whole inside an outer one; the real server answers the client itself"
+	case f.method == FullNAT && f.translates():
+		return "source, destination and the IP version change"
+	case f.method == FullNAT:
+		return "source and destination change; replies come back to the pool's address"
+	case crosses && dir == request:
+		return "the destination changes, and the destination MAC; source MAC and TTL stay"
+	case crosses:
+		return "the source becomes the VIP; MACs and TTL stay"
+	case dir == reply:
+		return "the source becomes the VIP"
+	}
+	return "the destination changes; replies come back through weir"
 }
 
 func (d *Director) explainICMP(e *Explanation, now time.Duration, p *packet.Packet, t *Table) {
@@ -98,15 +133,20 @@ func (d *Director) explainICMP(e *Explanation, now time.Duration, p *packet.Pack
 	}
 	known := *f
 	s.mu.Unlock()
-	e.say("ICMP error", "about a packet of a known flow; it is translated, the quoted packet too")
+	e.say("ICMP error", "about a packet of a known flow: it goes where the flow goes, and what is rewritten of the flow is rewritten in it")
 	e.sayFlow(&known, dir, now, t)
-	hop, v := d.way(now, d.net.Generation(), p, &known, dir, peeking)
-	e.sayWay(hop, v, known.towards(dir))
-	if e.Verdict = v; v.Action == packet.Emit {
-		translateError(p, &q, &known, dir)
-		p.DecTTL()
-		p.SetHop(hop)
+	var hop packet.Hop
+	r := t.real(known.server)
+	v = d.way(now, d.net.Generation(), p, &known, dir, r, &hop, peeking)
+	e.sayWay(&hop, v, &known, dir)
+	if v.Action == packet.Emit {
+		if why := d.passError(p, &q, &known, dir, &hop, r); why != packet.OK {
+			v = packet.Dropped(why)
+		}
+	} else {
+		v.Answer = packet.AnswerNone
 	}
+	e.Verdict = v
 }
 
 func (e *Explanation) sayFlow(f *flow, dir direction, now time.Duration, t *Table) {
@@ -158,17 +198,22 @@ func weights(reals []*Real) string {
 	return b.String()
 }
 
-func (e *Explanation) sayWay(h *packet.Hop, v packet.Verdict, to *packet.Addr) {
+func (e *Explanation) sayWay(h *packet.Hop, v packet.Verdict, f *flow, dir direction) {
+	to := f.towards(dir).Netip()
 	switch {
+	case v.Action == packet.Split:
+		e.say("next hop", "%v; no offload carries a tunnel's super-packet: it is cut into segments first", to)
+	case v.Action == packet.Emit && v.Port == packet.NoPort:
+		e.say("next hop", "%v, where the bridge has learned its MAC", to)
 	case v.Action == packet.Emit && h.Link == packet.LinkRaw:
-		e.say("next hop", "%v through port %d, which has no MACs; MTU %d", to.Netip(), h.Port, h.MTU)
+		e.say("next hop", "%v through port %d, which has no MACs; MTU %d", to, h.Port, h.MTU)
 	case v.Action == packet.Emit:
-		e.say("next hop", "%v through port %d, MAC %v; MTU %d", to.Netip(), h.Port, h.Dst, h.MTU)
+		e.say("next hop", "%v through port %d, MAC %v; MTU %d", to, h.Port, h.Dst, h.MTU)
 	case v.Reason == packet.TooBig:
-		e.say("next hop", "%v, but its MTU of %d is too small for the packet", to.Netip(), v.MTU)
+		e.say("next hop", "%v, but the MTU of %d is too small for the packet", to, v.MTU)
 	case v.Reason == packet.NeighbourWait:
-		e.say("next hop", "%v, whose MAC is not known yet: the packet would wait while it is asked for", to.Netip())
+		e.say("next hop", "%v, whose MAC is not known yet: the packet would wait while it is asked for", to)
 	default:
-		e.say("next hop", "%v: %v", to.Netip(), v.Reason)
+		e.say("next hop", "%v: %v", to, v.Reason)
 	}
 }

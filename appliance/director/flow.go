@@ -14,10 +14,12 @@ const (
 	reply                    // and back
 )
 
-// leg is what a flow remembers of its way out in one direction. It holds as
-// long as the network's generation stays the same; generation 0 is never one.
+// leg is what a flow remembers of its way out in one direction; the rest of the
+// link header is the port's. It holds as long as the network's generation stays
+// the same; generation 0 is never one.
 type leg struct {
-	hop        packet.Hop
+	dst        packet.MAC
+	port       packet.PortID
 	generation uint32
 }
 
@@ -25,11 +27,17 @@ type leg struct {
 // It has no pointer, so a million of them cost the collector nothing, and its
 // size is two cache lines: TestFlowSize holds 160 bytes a flow, index included.
 type flow struct {
-	client, vip, real             packet.Addr
-	clientPort, vipPort, realPort uint16
-	proto, version                uint8
+	client, vip, real packet.Addr
+	// local is whom the real server sees: the client, or with fullnat an
+	// address of the pool.
+	local                                    packet.Addr
+	clientPort, vipPort, realPort, localPort uint16
 
-	delta packet.Delta // of the checksums when vip:vipPort becomes real:realPort
+	proto, version uint8
+	realVersion    uint8 // of the packets on the real server's side
+	method         Method
+
+	delta packet.Delta // of a request's checksums, all rewrites together
 	state State
 	list  listID // the list of the shard it is linked in
 	seen  tick   // last packet of the flow, or start of the state while half-open
@@ -50,29 +58,33 @@ func (f *flow) towards(dir direction) *packet.Addr {
 
 // key is what the flow's packets look like when they arrive, per direction.
 func (f *flow) key(dir direction) packet.FlowKey {
-	k := packet.FlowKey{Src: f.client, Dst: f.vip, SrcPort: f.clientPort, DstPort: f.vipPort, Proto: f.proto, Version: f.version}
-	if dir == reply {
-		k.Src, k.SrcPort, k.Dst, k.DstPort = f.real, f.realPort, f.client, f.clientPort
+	if dir == request {
+		return packet.FlowKey{Src: f.client, Dst: f.vip, SrcPort: f.clientPort, DstPort: f.vipPort, Proto: f.proto, Version: f.version}
 	}
-	return k
+	return packet.FlowKey{Src: f.real, Dst: f.local, SrcPort: f.realPort, DstPort: f.localPort, Proto: f.proto, Version: f.realVersion}
 }
 
 // matches reports whether a packet with key k belongs to this direction.
 func (f *flow) matches(dir direction, k *packet.FlowKey) bool {
-	if f.proto != k.Proto || f.version != k.Version {
+	if f.proto != k.Proto {
 		return false
 	}
 	if dir == request {
-		return f.clientPort == k.SrcPort && f.vipPort == k.DstPort && f.client == k.Src && f.vip == k.Dst
+		return f.clientPort == k.SrcPort && f.vipPort == k.DstPort && f.version == k.Version && f.client == k.Src && f.vip == k.Dst
 	}
-	return f.realPort == k.SrcPort && f.clientPort == k.DstPort && f.real == k.Src && f.client == k.Dst
+	return f.realPort == k.SrcPort && f.localPort == k.DstPort && f.realVersion == k.Version && f.real == k.Src && f.local == k.Dst
 }
 
-// newFlow is a flow for key k to real server r. Nothing of it is stored yet.
-func newFlow(k *packet.FlowKey, r *Real, now time.Duration) flow {
+// newFlow is a flow for key k to real server r. Nothing of it is stored yet, and
+// with fullnat its local end is still the client.
+func newFlow(k *packet.FlowKey, m Method, r *Real, now time.Duration) flow {
 	f := flow{
-		client: k.Src, vip: k.Dst, real: r.addr, clientPort: k.SrcPort, vipPort: k.DstPort, realPort: r.Addr.Port(),
-		proto: k.Proto, version: k.Version, server: r.id, seen: tickOf(now),
+		client: k.Src, vip: k.Dst, real: r.addr, local: k.Src,
+		clientPort: k.SrcPort, vipPort: k.DstPort, realPort: r.Addr.Port(), localPort: k.SrcPort,
+		proto: k.Proto, version: k.Version, realVersion: 6, method: m, server: r.id, seen: tickOf(now),
+	}
+	if r.addr.Is4() {
+		f.realVersion = 4
 	}
 	if f.realPort == 0 { // an all-ports service keeps the port
 		f.realPort = k.DstPort
@@ -83,4 +95,10 @@ func newFlow(k *packet.FlowKey, r *Real, now time.Duration) flow {
 		f.state = SynSent
 	}
 	return f
+}
+
+// from gives the flow an address of the pool as its local end.
+func (f *flow) from(local *packet.Addr, port uint16) {
+	f.local, f.localPort = *local, port
+	f.delta = f.delta.Plus(packet.DeltaOf(&f.client, local, f.clientPort, port))
 }

@@ -20,6 +20,7 @@ type flowTable struct {
 	seeds  [4]uint64
 	limit  int64
 	live   atomic.Int64
+	pool   *pool // nil: none
 	shards [shards]shard
 }
 
@@ -31,11 +32,12 @@ type shard struct {
 	timer timers
 	count shardCounts
 	table *flowTable
+	place uint32   // the shard's number, where a flow's place is one number
 	_     [64]byte // keeps the next shard's lock out of this one's cache line
 }
 
-func newFlowTable(limit int, seed uint64, memory Memory) *flowTable {
-	t := &flowTable{limit: int64(limit)}
+func newFlowTable(limit int, seed uint64, memory Memory, lent *pool) *flowTable {
+	t := &flowTable{limit: int64(limit), pool: lent}
 	a := &arena{memory: memory}
 	for i := range t.seeds {
 		seed = splitmix(seed)
@@ -47,7 +49,7 @@ func newFlowTable(limit int, seed uint64, memory Memory) *flowTable {
 	size := slots + spare
 	all := a.entries(size * shards)
 	for i := range t.shards {
-		t.shards[i].table = t
+		t.shards[i].table, t.shards[i].place = t, uint32(i)<<refBits
 		t.shards[i].index.init(all[i*size : (i+1)*size : (i+1)*size])
 		t.shards[i].flows.arena = a
 		t.shards[i].timer.init()
@@ -94,6 +96,11 @@ func (t *flowTable) shardOf(end uint64) *shard { return &t.shards[end>>60] }
 // unlocks it. Without a flow nothing is locked. A packet to a VIP is looked for
 // as a request first, any other as a reply first.
 func (t *flowTable) find(h *flowHash, k *packet.FlowKey, toVIP bool) (*shard, *flow, direction) {
+	if t.pool.maybe(&k.Dst) {
+		if s, f := t.lent(k); f != nil {
+			return s, f, reply
+		}
+	}
 	first := reply
 	if toVIP {
 		first = request
@@ -122,6 +129,22 @@ func (t *flowTable) probe(h *flowHash, k *packet.FlowKey, dir direction) (*shard
 	return s, nil
 }
 
+// lent finds the flow that was lent the address and port a reply goes to.
+func (t *flowTable) lent(k *packet.FlowKey) (*shard, *flow) {
+	place := t.pool.place(k)
+	if place == 0 {
+		return nil, nil
+	}
+	s := &t.shards[place>>refBits]
+	s.mu.Lock()
+	// The flow may have ended since the place was read.
+	if f := s.flows.at(ref(place & (1<<refBits - 1))); f.method == FullNAT && f.matches(reply, k) {
+		return s, f
+	}
+	s.mu.Unlock()
+	return nil, nil
+}
+
 // lookup finds a flow of the shard, which is locked.
 func (s *shard) lookup(tag uint32, k *packet.FlowKey, dir direction) *flow {
 	for i := s.index.seek(tag); s.index.has(i, tag); i++ {
@@ -145,16 +168,18 @@ const (
 	taken                 // another live flow has the same reply tuple
 )
 
-// insert stores f, whose request key is k, and returns where; the shard is
-// locked, and the caller has seen that no flow has k.
+// insert stores f, whose request key's tag this is, and returns where; the
+// shard is locked, and the caller has seen that no flow has the key.
 func (s *shard) insert(f *flow, tag uint32, tbl *Table) (*flow, insertResult) {
-	back := f.key(reply)
-	backHash := s.table.hash(&back)
-	if other := s.lookup(backHash.tag, &back, reply); other != nil {
-		if !other.state.over() {
-			return nil, taken
+	back, indexed := s.replyTag(f)
+	if indexed {
+		k := f.key(reply)
+		if other := s.lookup(back, &k, reply); other != nil {
+			if !other.state.over() {
+				return nil, taken
+			}
+			s.replace(other, tbl)
 		}
-		s.replace(other, tbl)
 	}
 	if s.table.live.Add(1) > s.table.limit || !s.index.room() {
 		if !s.evict(tbl) {
@@ -167,7 +192,12 @@ func (s *shard) insert(f *flow, tag uint32, tbl *Table) (*flow, insertResult) {
 	*g = *f
 	g.self = self
 	s.index.put(entryOf(tag, self, request))
-	s.index.put(entryOf(backHash.tag, self, reply))
+	if indexed {
+		s.index.put(entryOf(back, self, reply))
+	}
+	if g.method == FullNAT {
+		s.table.pool.stored(g, s.place|uint32(self))
+	}
 	s.arm(g, tbl)
 	if r := tbl.real(g.server); r != nil {
 		r.count(g.state, 1)
@@ -177,12 +207,26 @@ func (s *shard) insert(f *flow, tag uint32, tbl *Table) (*flow, insertResult) {
 	return g, inserted
 }
 
+// replyTag is the tag of the flow's reply key, and whether it is in the index:
+// replies of fullnat are found through the pool, and with one-way methods weir
+// gets none.
+func (s *shard) replyTag(f *flow) (tag uint32, indexed bool) {
+	if f.method != NAT {
+		return 0, false
+	}
+	k := f.key(reply)
+	return s.table.hash(&k).tag, true
+}
+
 // remove forgets a flow; the shard is locked.
 func (s *shard) remove(f *flow, tbl *Table) {
-	for dir := request; dir <= reply; dir++ {
-		k := f.key(dir)
-		h := s.table.hash(&k)
-		s.index.drop(entryOf(h.tag, f.self, dir))
+	k := f.key(request)
+	s.index.drop(entryOf(s.table.hash(&k).tag, f.self, request))
+	if back, indexed := s.replyTag(f); indexed {
+		s.index.drop(entryOf(back, f.self, reply))
+	}
+	if f.method == FullNAT {
+		s.table.pool.giveBack(f)
 	}
 	s.unlink(f)
 	if r := tbl.real(f.server); r != nil {

@@ -34,7 +34,7 @@ func add(ft *flowTable, t *Table, n uint32, now time.Duration) insertResult {
 	s := ft.shardOf(h.src)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := newFlow(&k, t.services[0].reals[int(n)%len(t.services[0].reals)], now)
+	f := newFlow(&k, NAT, t.services[0].reals[int(n)%len(t.services[0].reals)], now)
 	_, how := s.insert(&f, h.tag, t)
 	return how
 }
@@ -53,7 +53,7 @@ func found(ft *flowTable, k packet.FlowKey) (direction, bool) {
 // The table against the simplest thing that could be right: a Go map.
 func TestFlowTableAgainstMap(t *testing.T) {
 	tbl := oneService(3)
-	ft := newFlowTable(2000, 7, heapMemory)
+	ft := newFlowTable(2000, 7, heapMemory, nil)
 	model := map[uint32]bool{}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for step := range 60_000 {
@@ -124,7 +124,7 @@ func checkIndex(t *testing.T, ft *flowTable) {
 
 func TestFullTableEvictsHalfOpenFirstAndNeverEstablished(t *testing.T) {
 	tbl := oneService(1)
-	ft := newFlowTable(1600, 3, heapMemory)
+	ft := newFlowTable(1600, 3, heapMemory, nil)
 	establish := func(n uint32) {
 		k := clientKey(n)
 		h := ft.hash(&k)
@@ -150,7 +150,7 @@ func TestFullTableEvictsHalfOpenFirstAndNeverEstablished(t *testing.T) {
 		t.Errorf("%d flows, more than the bound", live)
 	}
 	checkIndex(t, ft)
-	full2 := newFlowTable(160, 3, heapMemory)
+	full2 := newFlowTable(160, 3, heapMemory, nil)
 	ft = full2
 	refused := 0
 	for n := range uint32(400) {
@@ -174,7 +174,7 @@ func TestExpiryIsNeitherEarlyNorLate(t *testing.T) {
 		{SynSent, packet.TCP}, {SynRecv, packet.TCP}, {Established, packet.TCP}, {Closed, packet.TCP}, {UDPNew, packet.UDP}, {UDPReplied, packet.UDP},
 	} {
 		for _, start := range []time.Duration{0, 100 * time.Millisecond, 40 * time.Hour} {
-			ft := newFlowTable(100, 1, heapMemory)
+			ft := newFlowTable(100, 1, heapMemory, nil)
 			ft.expire(start, tbl)
 			add(ft, tbl, 1, start)
 			k := clientKey(1)
@@ -200,7 +200,7 @@ func TestExpiryIsNeitherEarlyNorLate(t *testing.T) {
 // A long pause (SIGSTOP) is one call of expire with a time far ahead.
 func TestExpiryAfterALongPauseEndsOnlyWhatIsOver(t *testing.T) {
 	tbl := oneService(1)
-	ft := newFlowTable(100, 1, heapMemory)
+	ft := newFlowTable(100, 1, heapMemory, nil)
 	add(ft, tbl, 1, 0)
 	k := clientKey(1)
 	h := ft.hash(&k)
@@ -231,7 +231,7 @@ func TestFlowSize(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	const n = 1_000_000
-	ft := newFlowTable(n, 5, heapMemory)
+	ft := newFlowTable(n, 5, heapMemory, nil)
 	for i := range uint32(n) {
 		if how := add(ft, tbl, i, 0); how != inserted {
 			t.Fatalf("flow %d: %v", i, how)

@@ -13,14 +13,18 @@ func (d *Director) icmp(now time.Duration, in packet.PortID, p *packet.Packet) p
 	if !isTranslatable(p) {
 		return d.icmpQuery(p, t)
 	}
+	if t.learnPathMTU(now, p) {
+		return packet.Verdict{Action: packet.Pass} // the stack's own tunnel packet
+	}
 	var q packet.Packet
 	s, f, dir, v := d.quoted(p, &q, t)
 	if f == nil {
 		return v
 	}
 	defer s.mu.Unlock()
-	gen := d.net.Generation()
-	hop, v := d.way(now, gen, p, f, dir, asking)
+	gen, r := d.net.Generation(), t.real(f.server)
+	var hop packet.Hop
+	v = d.way(now, gen, p, f, dir, r, &hop, asking)
 	if v.Action == packet.Hold {
 		return d.held.untilNeighbour(now, gen, in, p, nil)
 	}
@@ -28,9 +32,9 @@ func (d *Director) icmp(now time.Duration, in packet.PortID, p *packet.Packet) p
 		v.Answer = packet.AnswerNone // never an error about an error
 		return v
 	}
-	translateError(p, &q, f, dir)
-	p.DecTTL()
-	p.SetHop(hop)
+	if why := d.passError(p, &q, f, dir, &hop, r); why != packet.OK {
+		return packet.Dropped(why)
+	}
 	return v
 }
 
@@ -72,18 +76,43 @@ func (d *Director) quoted(p, q *packet.Packet, t *Table) (*shard, *flow, directi
 	return nil, nil, request, packet.Verdict{Action: packet.Pass}
 }
 
-// translateError rewrites an error and the packet that it quotes. On the way to
+// passError makes an error what its receiver must see. Where weir rewrites a
+// flow it rewrites what is quoted of it, too; with one-way methods the real
+// server sent what is quoted, and gets the error as it is.
+func (d *Director) passError(p, q *packet.Packet, f *flow, dir direction, hop *packet.Hop, r *Real) packet.Reason {
+	if f.method.oneWay() {
+		return d.rewrite(p, f, dir, hop, r)
+	}
+	p.RaiseMTU()
+	if f.translates() {
+		if why := translate(p, f, dir); why != packet.OK {
+			return why
+		}
+	} else {
+		readdressError(p, q, f, dir)
+	}
+	d.leave(p, f, dir, hop)
+	return packet.OK
+}
+
+// readdressError rewrites an error and the packet that it quotes. On the way to
 // the real server the quoted packet is a reply as the client saw it; on the way
 // to the client it is a request as the real server's side saw it, and the error
 // may come from the real server itself or from a router in front of it.
-func translateError(p, q *packet.Packet, f *flow, dir direction) {
-	p.RaiseMTU()
+func readdressError(p, q *packet.Packet, f *flow, dir direction) {
 	if dir == request {
 		p.RewriteQuotedSrc(q, &f.real, f.realPort)
+		if f.method == FullNAT {
+			p.RewriteQuotedDst(q, &f.local, f.localPort)
+		}
 		p.RewriteDst(&f.real, 0, packet.DeltaOf(&f.vip, &f.real, 0, 0))
 		return
 	}
 	p.RewriteQuotedDst(q, &f.vip, f.vipPort)
+	if f.method == FullNAT {
+		p.RewriteQuotedSrc(q, &f.client, f.clientPort)
+		p.RewriteDst(&f.client, 0, packet.DeltaOf(&f.local, &f.client, 0, 0))
+	}
 	if p.SrcAddr() == f.real {
 		p.RewriteSrc(&f.vip, 0, packet.DeltaOf(&f.real, &f.vip, 0, 0))
 	}

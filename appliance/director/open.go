@@ -21,6 +21,9 @@ func (d *Director) decide(p *packet.Packet, k *packet.FlowKey, t *Table, commit 
 		if t.IsVIP(&k.Dst) {
 			return decision{verdict: refuse(packet.NoService, p)}
 		}
+		if d.pool.owns(&k.Dst) { // a reply of a flow that is over
+			return decision{verdict: packet.Dropped(packet.NoFlow)}
+		}
 		return decision{verdict: packet.Verdict{Action: packet.Pass}}
 	}
 	if why := d.opening(p); why != packet.OK {
@@ -73,8 +76,14 @@ func (d *Director) open(now time.Duration, in packet.PortID, p *packet.Packet, k
 	if c.real == nil {
 		return c.verdict
 	}
-	flow := newFlow(k, c.real, now)
+	flow := newFlow(k, c.service.Method, c.real, now)
+	if flow.method == FullNAT && !d.pool.lend(&flow) {
+		return refuse(packet.PoolExhausted, p)
+	}
 	f, how := s.insert(&flow, h.tag, t)
+	if how != inserted && flow.method == FullNAT {
+		d.pool.giveBack(&flow)
+	}
 	switch how {
 	case full:
 		return packet.Dropped(packet.TableFull)

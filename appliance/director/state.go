@@ -87,6 +87,20 @@ func (s State) follow(dir direction, flags uint8) State {
 	return s
 }
 
+// followOneWay is the state after a client's packet where replies do not pass
+// weir: what the real server said is guessed from what the client answers.
+func (s State) followOneWay(flags uint8) State {
+	switch {
+	case flags&packet.RST != 0:
+		return Closed
+	case flags&packet.FIN != 0 && s <= Established:
+		return CloseWait
+	case flags&(packet.SYN|packet.ACK) == packet.ACK && s <= SynRecv:
+		return Established
+	}
+	return s
+}
+
 func (s State) afterFIN(dir direction) State {
 	switch {
 	case s <= Established && dir == request:

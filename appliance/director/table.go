@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"weir/netstack/packet"
+	"weir/tunnel"
 )
 
 // Table is the set of virtual services in force. It is immutable: a change
@@ -18,6 +19,7 @@ type Table struct {
 	byKey    map[serviceKey]*Service
 	vips     map[packet.Addr]struct{}
 	backs    map[packet.Addr]struct{} // addresses of real servers
+	tunnels  []*Real                  // those at the far end of one
 	filter   [vipFilterSize / 64]uint64
 	timeouts Timeouts
 }
@@ -34,8 +36,9 @@ type ServiceSpec struct {
 	Name      string
 	VIP       netip.AddrPort // port 0: all ports
 	Proto     uint8          // packet.TCP or packet.UDP
-	Scheduler string         // see NewScheduler
-	Reals     []RealSpec     // in file order
+	Method    Method
+	Scheduler string     // see NewScheduler
+	Reals     []RealSpec // in file order
 }
 
 // RealSpec is a real server as it is asked for.
@@ -43,6 +46,7 @@ type RealSpec struct {
 	Name   string
 	Addr   netip.AddrPort // port 0: the port that the client asked for
 	Weight int            // 0: keeps its flows, gets no new ones
+	Encap  *tunnel.Encap  // of method tunnel
 }
 
 // Service is a virtual service in force.
@@ -70,6 +74,7 @@ type tally struct {
 	id               uint32
 	active, inactive atomic.Int64 // flows, told apart as IPVS does
 	created          atomic.Uint64
+	path             pathMTU
 }
 
 // Active counts flows that carry or are about to carry data; UDP never counts.
@@ -101,6 +106,9 @@ func NewTable(specs []ServiceSpec, timeouts Timeouts, old *Table) *Table {
 			r := t.put(&Real{RealSpec: rs, Service: spec.Name, addr: packet.AddrFrom(rs.Addr.Addr()), tally: before.tallyOf(rs)})
 			s.reals = append(s.reals, r)
 			t.backs[r.addr] = struct{}{}
+			if r.Encap != nil {
+				t.tunnels = append(t.tunnels, r)
+			}
 		}
 		s.scheduler = newScheduler(spec.Scheduler, s.reals, before)
 		t.services = append(t.services, s)

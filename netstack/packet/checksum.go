@@ -26,6 +26,11 @@ func DeltaOf(fromA, toA *Addr, fromPort, toPort uint16) Delta {
 	}
 }
 
+// Plus is the delta of both changes: what one rewrite adjusts for two.
+func (d Delta) Plus(e Delta) Delta {
+	return Delta{Addr: add16(d.Addr, e.Addr), Port: add16(d.Port, e.Port)}
+}
+
 // Reverse is the delta of taking the replacement back.
 func (d Delta) Reverse() Delta {
 	return Delta{Addr: sub16(0, d.Addr), Port: sub16(0, d.Port)}

@@ -8,9 +8,10 @@ const (
 	Emit               // rewritten; it leaves through Verdict.Port as it is
 	Drop               // it ends here, for Verdict.Reason
 	Hold               // copied by the hook; it comes back through Hook.Next
+	Split              // an untouched super-packet: ask again about each of its segments
 )
 
-var actionNames = [...]string{Pass: "pass", Emit: "emit", Drop: "drop", Hold: "hold"}
+var actionNames = [...]string{Pass: "pass", Emit: "emit", Drop: "drop", Hold: "hold", Split: "split"}
 
 func (a Action) String() string { return actionNames[a] }
 
@@ -40,7 +41,7 @@ type Verdict struct {
 
 // Exit is where a packet leaves, or what keeps it from leaving.
 type Exit struct {
-	Port PortID // of Emit
+	Port PortID // of Emit; NoPort in a bridge: where the destination MAC is
 	MTU  uint16 // of AnswerTooBig
 }
 
@@ -74,6 +75,8 @@ const (
 	Tagged       // VLAN-tagged frame on a port that routes
 	UnknownEther // neither IP nor ARP on a port that routes
 	FromOurselves
+	BridgeLoop     // came back to the bridge, or from a MAC that is at two ports at once
+	BridgeReserved // to a group address that no bridge hands on (IEEE 802.1Q 8.6.3)
 
 	// Found by the checks on a packet of no known flow.
 	Land          // source equals destination
@@ -84,6 +87,7 @@ const (
 	NoService     // a VIP, but no virtual service on this port
 	NoReal        // the service has no real server to give
 	NoFlow        // not an opening packet, and no flow knows it
+	PoolExhausted // no source address and port is left for this real server
 	TableFull     // no room for a new flow and none to evict
 	ICMPQuote     // ICMP error whose quoted packet is too short or not ours
 	ICMPNoFlow    // ICMP error about no known flow
@@ -129,8 +133,9 @@ var reasonNames = [NumReasons]string{
 	BadOption: "bad-option", RoutingHeader: "routing-header", ExtensionChain: "extension-chain",
 	BadFragment: "bad-fragment", TinyFragment: "tiny-fragment", BadOffload: "bad-offload",
 	ForeignMAC: "foreign-mac", Tagged: "vlan-tagged", UnknownEther: "unknown-ethertype", FromOurselves: "from-ourselves",
+	BridgeLoop: "bridge-loop", BridgeReserved: "bridge-reserved",
 	Land: "land", Martian: "martian", SpoofedSource: "spoofed-source",
-	NoService: "no-service", NoReal: "no-real", NoFlow: "no-flow", TableFull: "table-full",
+	NoService: "no-service", NoReal: "no-real", NoFlow: "no-flow", PoolExhausted: "pool-exhausted", TableFull: "table-full",
 	ICMPQuote: "icmp-bad-quote", ICMPNoFlow: "icmp-no-flow", ICMPRedirect: "icmp-redirect",
 	FragOverlap: "fragment-overlap", FragDuplicate: "fragment-duplicate", FragWait: "fragment-wait", FragTimeout: "fragment-timeout", FragLimit: "fragment-limit",
 	FlowTaken: "flow-taken", UnknownICMP: "unknown-icmp",
