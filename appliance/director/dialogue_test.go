@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"weir/netstack/packet"
+	"weir/tunnel"
 )
 
 // TestDialogues plays every script of testdata. A script reads as a
@@ -21,9 +23,12 @@ import (
 //	port NAME raw|MAC [mtu N]
 //	route PREFIX PORT
 //	neighbour ADDR MAC
-//	service NAME tcp|udp VIP:PORT SCHEDULER
+//	service NAME tcp|udp VIP:PORT SCHEDULER [METHOD [DIP]]
 //	real NAME ADDR:PORT [WEIGHT]     of the service before
 //	flows N
+//	transparent
+//	pool ADDR
+//	poolports FIRST LAST
 //
 // in the file "network", its body is, line by line,
 //
@@ -54,11 +59,13 @@ func TestDialogues(t *testing.T) {
 // stage is a director in a network that exists in a script.
 type stage struct {
 	*Director
-	network
-	specs []ServiceSpec
-	flows int
-	now   time.Duration
-	said  []string // what happened and was not yet expected
+	network network
+	specs   []ServiceSpec
+	flows   int
+	Options
+	now  time.Duration
+	dip  netip.Addr // of tunnels
+	said []string   // what happened and was not yet expected
 }
 
 // network is a Network of fixed answers.
@@ -158,7 +165,8 @@ func setStage(text string) (*stage, error) {
 			}
 		}
 	}
-	s.Director = New(Options{Network: &s.network, MaxFlows: s.flows, Seed: 1})
+	s.Options.Network, s.Options.MaxFlows, s.Options.Seed = &s.network, s.flows, 1
+	s.Director = New(s.Options)
 	s.SetTable(NewTable(s.specs, DefaultTimeouts(), nil))
 	return s, nil
 }
@@ -166,7 +174,7 @@ func setStage(text string) (*stage, error) {
 func (s *stage) describe(w []string) error {
 	switch w[0] {
 	case "port":
-		hop := packet.Hop{Port: packet.PortID(len(s.ports)), MTU: 1500}
+		hop := packet.Hop{Port: packet.PortID(len(s.network.ports)), MTU: 1500}
 		if w[2] != "raw" {
 			hop.Link, hop.Src = packet.LinkEthernet, macOf(w[2])
 		}
@@ -177,20 +185,45 @@ func (s *stage) describe(w []string) error {
 			}
 			hop.MTU = uint16(mtu)
 		}
-		s.names, s.ports = append(s.names, w[1]), append(s.ports, hop)
+		s.network.names, s.network.ports = append(s.network.names, w[1]), append(s.network.ports, hop)
 	case "route":
-		s.routes[netip.MustParsePrefix(w[1])] = s.port(w[2])
+		s.network.routes[netip.MustParsePrefix(w[1])] = s.network.port(w[2])
 	case "neighbour":
-		s.neighbours[netip.MustParseAddr(w[1])] = macOf(w[2])
+		s.network.neighbours[netip.MustParseAddr(w[1])] = macOf(w[2])
+	case "transparent":
+		s.Transparent = true
+	case "pool":
+		s.Pool = append(s.Pool, netip.MustParseAddr(w[1]))
+	case "poolports":
+		for i, port := range w[1:] {
+			n, err := strconv.ParseUint(port, 10, 16)
+			if err != nil {
+				return err
+			}
+			s.PoolPorts[i] = uint16(n)
+		}
 	case "service":
 		proto := map[string]uint8{"tcp": packet.TCP, "udp": packet.UDP}[w[2]]
-		s.specs = append(s.specs, ServiceSpec{Name: w[1], Proto: proto, VIP: netip.MustParseAddrPort(w[3]), Scheduler: w[4]})
+		spec := ServiceSpec{Name: w[1], Proto: proto, VIP: netip.MustParseAddrPort(w[3]), Scheduler: w[4]}
+		if len(w) > 5 {
+			spec.Method = Method(slices.Index(methodNames[:], w[5]))
+		}
+		if len(w) > 6 {
+			s.dip = netip.MustParseAddr(w[6])
+		}
+		s.specs = append(s.specs, spec)
 	case "real":
 		spec := RealSpec{Name: w[1], Addr: netip.MustParseAddrPort(w[2]), Weight: 1}
 		if len(w) > 3 {
 			spec.Weight, _ = strconv.Atoi(w[3])
 		}
 		sv := &s.specs[len(s.specs)-1]
+		if sv.Method == Tunnel {
+			var err error
+			if spec.Encap, err = tunnel.New(tunnel.Config{Type: tunnel.IPIP, Src: s.dip, Dst: spec.Addr.Addr()}); err != nil {
+				return err
+			}
+		}
 		sv.Reals = append(sv.Reals, spec)
 	case "flows":
 		s.flows, _ = strconv.Atoi(w[1])
@@ -229,13 +262,13 @@ func (s *stage) play(w []string, indented bool) error {
 	s.now = at
 	switch w[1] {
 	case "in":
-		return s.enter(s.port(w[2]), strings.Join(w[3:], " "))
+		return s.enter(s.network.port(w[2]), strings.Join(w[3:], " "))
 	case "tick":
 		s.Tick(s.now)
 	case "neighbour":
-		s.generation++
-		if s.neighbours[netip.MustParseAddr(w[2])] = (packet.MAC{}); w[3] != "gone" {
-			s.neighbours[netip.MustParseAddr(w[2])] = macOf(w[3])
+		s.network.generation++
+		if s.network.neighbours[netip.MustParseAddr(w[2])] = (packet.MAC{}); w[3] != "gone" {
+			s.network.neighbours[netip.MustParseAddr(w[2])] = macOf(w[3])
 		}
 	default:
 		return fmt.Errorf("unknown event %q", w[1])
@@ -248,7 +281,7 @@ func (s *stage) enter(in packet.PortID, text string) error {
 	if err := packet.Build(&p, text); err != nil {
 		return err
 	}
-	if why := p.Parse(s.ports[in].Link); why != packet.OK {
+	if why := p.Parse(s.network.ports[in].Link); why != packet.OK {
 		return fmt.Errorf("the packet does not parse: %v", why)
 	}
 	before := string(p.Bytes())
@@ -282,13 +315,17 @@ func (s *stage) note(p *packet.Packet, v packet.Verdict) error {
 	said := v.Action.String()
 	switch v.Action {
 	case packet.Emit:
-		if why := p.Parse(s.ports[v.Port].Link); why != packet.OK {
+		name, link := "bridge", p.Link
+		if v.Port != packet.NoPort {
+			name, link = s.network.names[v.Port], s.network.ports[v.Port].Link
+		}
+		if why := p.Parse(link); why != packet.OK {
 			return fmt.Errorf("what was emitted does not parse: %v", why)
 		}
 		if err := verify(p); err != nil {
 			return fmt.Errorf("%v: %w", p, err)
 		}
-		said = "out " + s.names[v.Port] + " " + p.String()
+		said = "out " + name + " " + p.String()
 	case packet.Drop:
 		said += " " + v.Reason.String() + answers[v.Answer]
 		if v.MTU != 0 {
@@ -321,6 +358,9 @@ func (s *stage) nothingLeft() error {
 func (s *stage) counters() string {
 	c, _ := s.Counts()
 	out := fmt.Sprintf("flows=%d created=%d expired=%d evicted=%d", c.Flows, c.Created, c.Expired, c.Evicted)
+	if s.Pool != nil {
+		out += fmt.Sprintf(" lent=%d exhausted=%d", c.PoolLent, c.PoolExhausted)
+	}
 	if c.HeldFrames+c.HeldBytes+c.FragmentDatagrams != 0 {
 		out += fmt.Sprintf(" held=%d datagrams=%d", c.HeldFrames, c.FragmentDatagrams)
 	}

@@ -162,6 +162,9 @@ func (d *Director) way(now time.Duration, gen uint32, p *packet.Packet, f *flow,
 	if r == nil {
 		return packet.Dropped(packet.NoReal)
 	}
+	if !f.method.oneWay() && !d.crosses(f) && p.TTL() <= 1 { // a router ends it here
+		return packet.Verdict{Action: packet.Drop, Reason: packet.TTLExpired, Answer: packet.AnswerTimeExceeded}
+	}
 	leg := &f.legs[dir]
 	if leg.generation != gen {
 		found, why := d.nextHop(now, f.towards(dir).Netip(), how)
@@ -176,7 +179,7 @@ func (d *Director) way(now time.Duration, gen uint32, p *packet.Packet, f *flow,
 	if f.method == Tunnel {
 		mtu = min(mtu, r.pathMTU(now))
 	}
-	v := d.admit(p, f, dir, mtu, r)
+	v := admit(p, f, mtu, r)
 	v.Port = hop.Port
 	return v
 }

@@ -76,7 +76,7 @@ func TestExplanationReadsWell(t *testing.T) {
 	}
 	for _, c := range []struct{ packet, want string }{
 		{"tcp 10.1.0.9:4000 > 192.0.2.10:80 S", "virtual service: web (192.0.2.10:80)\nflow: none yet: this packet begins one\n" +
-			"scheduler: rr gives r2; candidates: r2 weight 1\nnext hop: 10.2.0.2, whose MAC is not known yet: the packet would wait while it is asked for\n"},
+			"scheduler: rr gives r2; candidates: r2 weight 1\nmethod: nat: the destination changes; replies come back through weir\nnext hop: 10.2.0.2, whose MAC is not known yet: the packet would wait while it is asked for\n"},
 		{"tcp 10.1.0.9:4000 > 192.0.2.10:80 A", "virtual service: web (192.0.2.10:80)\nflow: none, and only a SYN begins one\n"},
 		{"tcp 10.1.0.9:4000 > 192.0.2.10:8080 S", "virtual service: none on port 8080 of 192.0.2.10, which is a VIP\n"},
 		{"tcp 10.1.0.9:4000 > 10.2.0.2:80 S", "virtual service: none: 10.2.0.2 is no VIP, and no flow has these addresses and ports\n"},
@@ -94,7 +94,7 @@ func TestExplanationReadsWell(t *testing.T) {
 			t.Errorf("%s\n got %s\nwant %s", c.packet, got.String(), c.want)
 		}
 	}
-	if len(s.asked) != 0 {
-		t.Errorf("explaining asked the network for %v", s.asked)
+	if len(s.network.asked) != 0 {
+		t.Errorf("explaining asked the network for %v", s.network.asked)
 	}
 }

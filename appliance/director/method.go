@@ -31,10 +31,7 @@ func (d *Director) crosses(f *flow) bool { return d.transparent && f.method == N
 
 // admit says whether the flow's method can carry this packet over a link of
 // this MTU: Emit, Split, or Drop with the answer that its sender is owed.
-func (d *Director) admit(p *packet.Packet, f *flow, dir direction, mtu int, r *Real) packet.Verdict {
-	if !f.method.oneWay() && !d.crosses(f) && p.TTL() <= 1 {
-		return packet.Verdict{Action: packet.Drop, Reason: packet.TTLExpired, Answer: packet.AnswerTimeExceeded}
-	}
+func admit(p *packet.Packet, f *flow, mtu int, r *Real) packet.Verdict {
 	switch {
 	case f.method == Tunnel:
 		return admitTunnel(p, r.Encap, mtu)

@@ -22,6 +22,7 @@ func verify(p *packet.Packet) error {
 	raw := p.Store[p.L3:p.L3End]
 	decoded := gopacket.NewPacket(raw, first, gopacket.Default)
 	var again []gopacket.SerializableLayer
+	var network gopacket.NetworkLayer // the innermost: a tunnel has two
 walk:
 	for _, l := range decoded.Layers() {
 		s, ok := l.(gopacket.SerializableLayer)
@@ -29,10 +30,13 @@ walk:
 			return fmt.Errorf("layer %v cannot be serialised", l.LayerType())
 		}
 		again = append(again, s)
+		if n, ok := l.(gopacket.NetworkLayer); ok {
+			network = n
+		}
 		if t, ok := s.(interface {
 			SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
 		}); ok {
-			if err := t.SetNetworkLayerForChecksum(decoded.NetworkLayer()); err != nil {
+			if err := t.SetNetworkLayerForChecksum(network); err != nil {
 				return err
 			}
 		}
