@@ -33,6 +33,10 @@ func (w *worker) answerBehind(now time.Duration, out *port, p *packet.Packet, v 
 		return
 	}
 	w.s.stats.answers.Add(1)
+	if b := w.s.bridge; b != nil {
+		// A hook that leaves MACs alone must find the sender's there.
+		w.reply.SetHop(&packet.Hop{Link: packet.LinkEthernet, Src: b.link.mac, Dst: p.SrcMAC()})
+	}
 	v = w.s.hook.Ingress(now, out.id, &w.reply)
 	if v.Action != packet.Pass {
 		w.execute(now, out, &w.reply, v)
@@ -75,7 +79,7 @@ func (s *Stack) errorSource(from *port, p *packet.Packet, a packet.Answer) netip
 	if src := from.source(p.Src()); src.IsValid() {
 		return src
 	}
-	for _, other := range s.ports {
+	for _, other := range s.links {
 		if src := other.source(p.Src()); src.IsValid() {
 			return src
 		}

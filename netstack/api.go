@@ -17,7 +17,7 @@ import (
 // that, must not block and must not keep p.
 type Hook interface {
 	// Ingress is asked about every IP frame that parsed and passed the MAC
-	// filter of port in; p is the hook's to rewrite until it returns. ARP and
+	// filter of port in, which lets pass everything untagged in a bridge; p is the hook's to rewrite until it returns. ARP and
 	// neighbour discovery are not shown to it: they belong to the link.
 	//
 	// It is also asked about ICMP errors that the stack owes about a packet
@@ -57,7 +57,12 @@ type Config struct {
 	// Routes; where the only port is LinkRaw, everything without a route goes
 	// there, since it can go nowhere else.
 	Routes  []Route
-	Forward bool                 // route transit packets; else drop them as NotForwarding
-	Log     *slog.Logger         // nil: discarded
-	Clock   func() time.Duration // monotonic; nil: time since New
+	Forward bool // route transit packets; else drop them as NotForwarding
+	// Bridge makes all ports, which must be LinkEthernet, one broadcast domain.
+	// The addresses of all of them are then the bridge's, and so is the MAC of
+	// the first. What is not for the stack itself crosses it as it is, unless
+	// the hook says otherwise, which is asked about foreign IP frames too.
+	Bridge bool
+	Log    *slog.Logger         // nil: discarded
+	Clock  func() time.Duration // monotonic; nil: time since New
 }

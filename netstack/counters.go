@@ -16,6 +16,7 @@ type portStats struct {
 // stackStats are the live counters of the stack as a whole.
 type stackStats struct {
 	delivered, forwarded atomic.Uint64
+	bridged              atomic.Uint64
 	answers, suppressed  atomic.Uint64
 	solicits, spoofs     atomic.Uint64
 	panics               atomic.Uint64
@@ -36,6 +37,8 @@ type Counters struct {
 	Ports      []PortCounters
 	Delivered  uint64 // packets given to the host stack
 	Forwarded  uint64 // transit packets routed on
+	Bridged    uint64 // frames of others that crossed the bridge
+	Moves      uint64 // stations of the bridge seen at another port than before
 	Answers    uint64 // ICMP errors sent
 	Suppressed uint64 // ICMP errors owed but over the rate
 	Solicits   uint64 // ARP requests and neighbour solicitations sent
@@ -74,6 +77,12 @@ func (s *Stack) Counters() Counters {
 	}
 	for _, p := range s.ports {
 		c.Ports = append(c.Ports, p.snapshot())
+	}
+	if b := s.bridge; b != nil {
+		c.Bridged = s.stats.bridged.Load()
+		b.mu.RLock()
+		c.Moves = b.table.moves
+		b.mu.RUnlock()
 	}
 	s.resolver.mu.Lock()
 	c.Contests = s.resolver.table.contests

@@ -19,15 +19,14 @@ var (
 // pass is the fate of packets that the hook has nothing to say about: they are
 // for us, in transit, or nobody's business.
 func (w *worker) pass(now time.Duration, in *port, p *packet.Packet) {
-	r := p.Martian()
-	if r == packet.OK {
-		if _, ours := w.s.owner(p.SrcAddr()); ours {
-			r = packet.SpoofedSource
-		} else if p.IsRedirect() {
-			r = packet.ICMPRedirect
+	if b := w.s.bridge; b != nil && p.DstMAC() != b.link.mac {
+		w.cross(now, in, p)
+		if in.isGroup(p) && in.listensTo(p.Dst()) && w.s.suspicious(p) == packet.OK {
+			w.deliver(in.host, p)
 		}
+		return
 	}
-	if r != packet.OK {
+	if r := w.s.suspicious(p); r != packet.OK {
 		w.drop(now, in, p, packet.Dropped(r))
 		return
 	}
@@ -41,7 +40,7 @@ func (w *worker) pass(now time.Duration, in *port, p *packet.Packet) {
 			w.drop(now, in, p, packet.Dropped(packet.NotForwarding))
 			return
 		}
-		w.deliver(in, p)
+		w.deliver(in.host, p)
 	case w.s.forwarding:
 		w.forward(now, in, p)
 	default:
@@ -49,13 +48,27 @@ func (w *worker) pass(now time.Duration, in *port, p *packet.Packet) {
 	}
 }
 
+// suspicious is the reason not to believe p's source, or OK.
+func (s *Stack) suspicious(p *packet.Packet) packet.Reason {
+	if r := p.Martian(); r != packet.OK {
+		return r
+	}
+	if _, ours := s.owner(p.SrcAddr()); ours {
+		return packet.SpoofedSource
+	}
+	if p.IsRedirect() {
+		return packet.ICMPRedirect
+	}
+	return packet.OK
+}
+
 // nicOf is the port whose NIC owns an address: gVisor's hosts are strong and
 // accept an address on its own NIC only. A VIP is on all of them.
 func (s *Stack) nicOf(at packet.PortID, in *port) *port {
 	if at == packet.NoPort {
-		return in
+		return in.host
 	}
-	return s.ports[at]
+	return s.links[at]
 }
 
 // listensTo reports whether a group is one that a plain host is member of.

@@ -30,7 +30,7 @@ func (w *worker) forward(now time.Duration, in *port, p *packet.Packet) {
 		w.drop(now, in, p, undelivered(r))
 		return
 	}
-	out := w.s.ports[hop.Port]
+	out := w.s.leaving(hop.Port)
 	if p.DF() && !fits(p, out.mtu) {
 		w.drop(now, in, p, tooBig(out))
 		return

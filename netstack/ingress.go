@@ -11,6 +11,10 @@ func (w *worker) ingress(now time.Duration, in *port, p *packet.Packet) {
 	in.stats.rxFrames.Add(1)
 	in.stats.rxBytes.Add(uint64(p.End - p.Start))
 	w.s.show(now, Rx, in, p, packet.OK)
+	if w.s.bridge != nil {
+		w.bridged(now, in, p)
+		return
+	}
 	r := p.Parse(in.link)
 	if r == packet.OK && in.link == packet.LinkEthernet {
 		r = in.filter(p)
@@ -22,16 +26,22 @@ func (w *worker) ingress(now time.Duration, in *port, p *packet.Packet) {
 		w.arp(now, in, p)
 	case in.link == packet.LinkEthernet && isDiscovery(p):
 		w.ndp(now, in, p)
-	case w.s.hook == nil:
-		w.pass(now, in, p)
 	default:
-		w.execute(now, in, p, w.s.hook.Ingress(now, in.id, p))
+		w.ask(now, in, p)
 	}
 }
 
+// ask does with an IP packet what the hook says.
+func (w *worker) ask(now time.Duration, in *port, p *packet.Packet) {
+	if w.s.hook == nil {
+		w.pass(now, in, p)
+		return
+	}
+	w.execute(now, in, p, w.s.hook.Ingress(now, in.id, p))
+}
+
 // filter does what an interface's hardware would: it keeps out frames that are
-// not for this station. A frame to a group must carry a packet to one, too: a
-// unicast packet in a broadcast is an attack or a fault (RFC 1122 3.3.6).
+// not for this station, and those that it could not read.
 func (in *port) filter(p *packet.Packet) packet.Reason {
 	dst := p.DstMAC()
 	switch {
@@ -39,11 +49,20 @@ func (in *port) filter(p *packet.Packet) packet.Reason {
 		return packet.FromOurselves
 	case dst != in.mac && !dst.IsMulticast():
 		return packet.ForeignMAC
+	}
+	return in.understands(p)
+}
+
+// understands is OK if a frame is one that a host on in's link reads. One to a
+// group must carry a packet to a group, too: a unicast packet in a broadcast is
+// an attack or a fault (RFC 1122 3.3.6).
+func (in *port) understands(p *packet.Packet) packet.Reason {
+	switch {
 	case p.VLAN:
 		return packet.Tagged
 	case p.Version == 0 && p.EtherType != packet.EtherARP:
 		return packet.UnknownEther
-	case p.Version != 0 && dst.IsMulticast() && !in.isGroup(p):
+	case p.Version != 0 && p.DstMAC().IsMulticast() && !in.isGroup(p):
 		return packet.Martian
 	}
 	return packet.OK

@@ -108,6 +108,9 @@ func (s *Stack) keepTime() error {
 }
 
 func (s *Stack) tick(w *worker, now time.Duration) {
+	if s.bridge != nil {
+		s.tickBridge(now)
+	}
 	s.ageNeighbours(now)
 	if s.hook != nil {
 		s.hook.Tick(now)

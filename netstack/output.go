@@ -18,7 +18,7 @@ func (s *Stack) Send(p *packet.Packet) packet.Reason {
 	}
 	w := s.worker()
 	defer s.retire(w)
-	from := s.ports[0]
+	from := s.links[0]
 	if at, ours := s.owner(p.SrcAddr()); ours {
 		from = s.nicOf(at, from)
 	}
@@ -34,6 +34,7 @@ func (s *Stack) Send(p *packet.Packet) packet.Reason {
 // reached. Under OK the packet was sent, or kept until a neighbour answers.
 func (w *worker) output(now time.Duration, from *port, p *packet.Packet) packet.Reason {
 	dst := p.Dst()
+	from = from.host
 	if mac, ok := from.groupMAC(dst); ok {
 		return w.sendVia(now, from.hop(mac), p)
 	}
@@ -53,7 +54,7 @@ func (w *worker) output(now time.Duration, from *port, p *packet.Packet) packet.
 
 func (w *worker) sendVia(now time.Duration, hop packet.Hop, p *packet.Packet) packet.Reason {
 	p.SetHop(&hop)
-	return w.send(now, w.s.ports[hop.Port], p)
+	return w.send(now, w.s.leaving(hop.Port), p)
 }
 
 // groupMAC is the MAC of a multicast or broadcast address on p's link (RFC
@@ -98,9 +99,17 @@ func (w *worker) fromHost(now time.Duration, from *port, p *packet.Packet, to pa
 // egress is the port by which dst is reached, from where there is no route.
 func (s *Stack) egress(from *port, dst netip.Addr) *port {
 	if r, ok := s.routes.lookup(dst); ok {
-		return s.ports[r.port]
+		return s.links[r.port]
 	}
-	return from
+	return from.host
+}
+
+// leaving is the port that a hop names; a bridge's own where it names none.
+func (s *Stack) leaving(by packet.PortID) *port {
+	if by == packet.NoPort {
+		return s.links[0]
+	}
+	return s.ports[by]
 }
 
 // returned is a packet of gVisor's that could not be sent, with what it should

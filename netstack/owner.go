@@ -48,11 +48,11 @@ func (s *Stack) AddVIP(addr netip.Addr) error {
 		if at == packet.NoPort {
 			return nil
 		}
-		return fmt.Errorf("netstack: VIP %s: it is port %s's own address; choose another", addr, s.ports[at].name)
+		return fmt.Errorf("netstack: VIP %s: it is port %s's own address; choose another", addr, s.links[at].name)
 	}
-	for i, p := range s.ports {
+	for i, p := range s.links {
 		if err := addVIP(s.host, p, addr); err != nil {
-			for _, q := range s.ports[:i] {
+			for _, q := range s.links[:i] {
 				_ = removeVIP(s.host, q, addr)
 			}
 			return err
@@ -72,7 +72,7 @@ func (s *Stack) RemoveVIP(addr netip.Addr) error {
 		return fmt.Errorf("netstack: VIP %s: there is none with this address; nothing to remove", addr)
 	}
 	s.replaceOwners(func(t ownerTable) { delete(t, key) })
-	for _, p := range s.ports {
+	for _, p := range s.links {
 		if err := removeVIP(s.host, p, addr); err != nil {
 			return err
 		}

@@ -22,14 +22,19 @@ type port struct {
 	sharedThread bool
 	addresses    []netip.Prefix // as configured, and the link-local one
 	nic          nic
-	stats        portStats
+	stats        *portStats
+	// host is the port that speaks IP on this port's link: itself, or the
+	// bridge's. It alone has a NIC in gVisor and is in Stack.links.
+	host   *port
+	bridge *bridge // of a bridge's own port, else nil
 }
 
 func newPort(id packet.PortID, c PortConfig) *port {
 	p := &port{
 		id: id, name: c.Name, dev: c.Device, link: c.Device.Link(), mac: c.Device.MAC(),
-		mtu: c.Device.MTU(), sharedThread: c.SharedThread, addresses: c.Addresses,
+		mtu: c.Device.MTU(), sharedThread: c.SharedThread, addresses: c.Addresses, stats: new(portStats),
 	}
+	p.host = p
 	if p.link == packet.LinkEthernet {
 		p.addresses = append(p.addresses[:len(p.addresses):len(p.addresses)], linkLocal(p.mac))
 	}
@@ -41,6 +46,9 @@ func (p *port) nicID() tcpip.NICID { return tcpip.NICID(p.id) + 1 }
 
 // hop is how a packet leaves by p towards mac.
 func (p *port) hop(mac packet.MAC) packet.Hop {
+	if p.bridge != nil {
+		return p.bridge.hop(mac)
+	}
 	if p.link == packet.LinkRaw {
 		return packet.Hop{Port: p.id, Link: packet.LinkRaw, MTU: uint16(p.mtu)}
 	}

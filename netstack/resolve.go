@@ -36,7 +36,7 @@ func (s *Stack) PeekHop(dst netip.Addr) (packet.Hop, packet.Reason) {
 	if !ok || dst.IsMulticast() || s.Local(dst) {
 		return packet.Hop{}, packet.NoRoute
 	}
-	out := s.ports[r.port]
+	out := s.links[r.port]
 	if out.link == packet.LinkRaw {
 		return out.hop(packet.MAC{}), packet.OK
 	}
@@ -53,13 +53,13 @@ func (s *Stack) PeekHop(dst netip.Addr) (packet.Hop, packet.Reason) {
 // said; the zero Addr where there is no route, or no address of dst's family.
 func (s *Stack) Source(dst netip.Addr) netip.Addr {
 	if dst.IsLinkLocalUnicast() {
-		return s.ports[0].source(dst)
+		return s.links[0].source(dst)
 	}
 	r, ok := s.routes.lookup(dst)
 	if !ok {
 		return netip.Addr{}
 	}
-	return s.ports[r.port].source(dst)
+	return s.links[r.port].source(dst)
 }
 
 // Generation grows whenever an answer of NextHop or Local may have changed.
@@ -83,7 +83,7 @@ func (s *Stack) resolve(now time.Duration, from *port, dst netip.Addr, wait *wai
 	if !ok {
 		return packet.Hop{}, packet.NoRoute
 	}
-	out := s.ports[r.port]
+	out := s.links[r.port]
 	if out.link == packet.LinkRaw {
 		return out.hop(packet.MAC{}), packet.OK
 	}
@@ -184,7 +184,7 @@ func (s *Stack) replay(frames []heldFrame, do func(*worker, *heldFrame)) {
 // never asked for and no claim moves it.
 func (s *Stack) SetNeighbour(addr netip.Addr, mac packet.MAC) error {
 	r, ok := s.routes.lookup(addr)
-	if !ok || r.via.IsValid() || s.ports[r.port].link != packet.LinkEthernet {
+	if !ok || r.via.IsValid() || s.links[r.port].link != packet.LinkEthernet {
 		return fmt.Errorf("netstack: neighbour %s: it is in no port's network; correct it or the port's addresses", addr)
 	}
 	if mac.IsZero() || mac.IsMulticast() {
@@ -218,7 +218,7 @@ func (s *Stack) Neighbours() []Neighbour {
 	rows := make([]Neighbour, 0, len(s.resolver.table.entries))
 	for key, e := range s.resolver.table.entries {
 		rows = append(rows, Neighbour{
-			Port: key.port, Addr: key.addr.Netip(), MAC: e.mac,
+			Port: s.links[key.port].hop(e.mac).Port, Addr: key.addr.Netip(), MAC: e.mac,
 			State: e.state, Contested: e.contested, Age: now - e.confirmed,
 		})
 	}

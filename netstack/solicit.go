@@ -10,7 +10,7 @@ import (
 // solicit sends one question of the neighbour table: to everybody, or, to see
 // whether a neighbour is still there, to its MAC.
 func (s *Stack) solicit(now time.Duration, q solicit) {
-	out := s.ports[q.key.port]
+	out := s.links[q.key.port]
 	target := q.key.addr.Netip()
 	src := s.solicitSource(out, target)
 	if !src.IsValid() {
@@ -69,7 +69,7 @@ func (s *Stack) spoofed(now time.Duration, in *port, addr netip.Addr, mac packet
 	}
 	s.log.Warn("another station claims an address of ours", "port", in.name, "address", addr, "mac", mac)
 	if s.answersFor(addr, in) {
-		s.announce(now, in, addr)
+		s.announce(now, in.host, addr)
 	}
 }
 
@@ -82,7 +82,7 @@ func (s *Stack) Announce(addr netip.Addr) {
 		return
 	}
 	now := s.clock()
-	for _, p := range s.ports {
+	for _, p := range s.links {
 		if p.link == packet.LinkEthernet && (at == packet.NoPort || at == p.id) {
 			s.announce(now, p, addr)
 		}

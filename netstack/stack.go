@@ -21,6 +21,8 @@ import (
 // does its work until it is told to stop.
 type Stack struct {
 	ports      []*port
+	links      []*port // those that speak IP: the ports, or a bridge's one
+	bridge     *bridge // nil: each port is a link of its own
 	routes     *routeTable
 	forwarding bool
 	log        *slog.Logger
@@ -71,7 +73,14 @@ func build(cfg Config) (*Stack, error) {
 	if err := checkPorts(cfg.Ports); err != nil {
 		return nil, err
 	}
-	routes, err := buildRoutes(cfg.Ports, cfg.Routes)
+	onLinks, via := cfg.Ports, cfg.Routes
+	if cfg.Bridge {
+		var err error
+		if onLinks, via, err = bridgeConfig(cfg); err != nil {
+			return nil, err
+		}
+	}
+	routes, err := buildRoutes(onLinks, via)
 	if err != nil {
 		return nil, err
 	}
@@ -102,8 +111,13 @@ func build(cfg Config) (*Stack, error) {
 		p.nic.stack = s
 		s.ports = append(s.ports, p)
 	}
-	s.owners.Store(ownersOf(s.ports))
-	if s.host, err = newHost(s.ports, routes); err != nil {
+	s.links = s.ports
+	if cfg.Bridge {
+		s.bridge = newBridge(s)
+		s.links = []*port{s.bridge.link}
+	}
+	s.owners.Store(ownersOf(s.links))
+	if s.host, err = newHost(s.links, routes); err != nil {
 		s.host.Destroy()
 		return nil, err
 	}

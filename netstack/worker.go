@@ -26,11 +26,49 @@ func (s *Stack) retire(w *worker) { s.workers.Put(w) }
 func (w *worker) execute(now time.Duration, in *port, p *packet.Packet, v packet.Verdict) {
 	switch v.Action {
 	case packet.Emit:
-		w.emit(now, in, p, w.s.ports[v.Port])
+		w.exit(now, in, p, v.Port)
 	case packet.Pass:
 		w.pass(now, in, p)
 	case packet.Drop:
 		w.drop(now, in, p, v)
+	case packet.Split:
+		w.split(now, in, p)
+	}
+}
+
+// split asks the hook about each segment of p, which it could not send as one.
+// p itself would come back as its own only segment for ever.
+func (w *worker) split(now time.Duration, in *port, p *packet.Packet) {
+	if p.Offload.GSO == packet.GSONone {
+		w.drop(now, in, p, packet.Dropped(packet.Rewriting))
+		return
+	}
+	packet.Segment(p, &w.part, func(segment *packet.Packet) {
+		w.execute(now, in, segment, w.s.hook.Ingress(now, in.id, segment))
+	})
+}
+
+// exit sends what the hook has rewritten by the port it named; in a bridge it
+// may leave that to the table. A frame that no port is known for goes to all
+// but the one it came in by, as one in transit would.
+func (w *worker) exit(now time.Duration, in *port, p *packet.Packet, by packet.PortID) {
+	b := w.s.bridge
+	switch {
+	case int(by) < len(w.s.ports):
+		w.emit(now, in, p, w.s.ports[by])
+		return
+	case by != packet.NoPort || b == nil || p.DstMAC() == b.link.mac:
+		w.drop(now, in, p, packet.Dropped(packet.Rewriting))
+		return
+	}
+	if to, known := b.where(p.DstMAC()); known {
+		w.emit(now, in, p, w.s.ports[to])
+		return
+	}
+	for _, out := range w.s.ports {
+		if out != in {
+			w.emit(now, in, p, out)
+		}
 	}
 }
 
@@ -90,8 +128,23 @@ func fits(p *packet.Packet, mtu int) bool {
 	return p.Offload.GSO != packet.GSONone && p.Payload-p.L3+int(p.Offload.GSOSize) <= mtu
 }
 
-// transmit is the only place where frames are given to devices.
+// transmit sends p by the port out, or, where that is a bridge's, by the ports
+// that lead to its destination.
 func (s *Stack) transmit(now time.Duration, out *port, p *packet.Packet) {
+	switch b := s.bridge; {
+	case b == nil:
+	case out == b.link:
+		s.spread(now, p)
+		return
+	case b.shut[out.id].Load():
+		s.count(now, out, p, packet.BridgeLoop)
+		return
+	}
+	s.write(now, out, p)
+}
+
+// write is the only place where frames are given to devices.
+func (s *Stack) write(now time.Duration, out *port, p *packet.Packet) {
 	s.show(now, Tx, out, p, packet.OK)
 	size := uint64(p.End - p.Start)
 	err := out.dev.Write(p)
