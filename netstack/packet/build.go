@@ -28,34 +28,46 @@ func (p *Packet) begin(size int) {
 	p.End = p.Start + size
 }
 
-// build makes p a raw IP packet of header h around an L4 of size bytes, which
-// it returns zeroed, to be filled in. seal must follow.
-func (p *Packet) build(h *header, size int) (l4 []byte) {
+// len is the length of the IP header itself, in bytes.
+func (h *header) len() int {
 	if h.version == 6 {
-		p.begin(40 + size)
-		b := p.Bytes()
-		clear(b)
+		return 40
+	}
+	return 20 + len(h.options)
+}
+
+// put writes the header to the start of b, for size bytes to follow.
+func (h *header) put(b []byte, size int) {
+	if h.version == 6 {
 		binary.BigEndian.PutUint32(b, 6<<28|uint32(h.tos)<<20)
 		binary.BigEndian.PutUint16(b[4:], uint16(size))
 		b[6], b[7] = h.proto, h.ttl
 		copy(b[8:], h.src[:])
 		copy(b[24:], h.dst[:])
-		return b[40:]
+		return
 	}
-	ihl := 20 + len(h.options)
-	p.begin(ihl + size)
-	b := p.Bytes()
-	clear(b)
-	b[0], b[1] = byte(0x40|ihl/4), h.tos
-	binary.BigEndian.PutUint16(b[2:], uint16(ihl+size))
+	b = b[:h.len()]
+	b[0], b[1] = byte(0x40|len(b)/4), h.tos
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)+size))
 	binary.BigEndian.PutUint16(b[4:], h.id)
 	binary.BigEndian.PutUint16(b[6:], h.frag)
 	b[8], b[9] = h.ttl, h.proto
+	b[10], b[11] = 0, 0
 	copy(b[12:], h.src[12:])
 	copy(b[16:], h.dst[12:])
 	copy(b[20:], h.options)
-	binary.BigEndian.PutUint16(b[10:], ^fold(sum(b[:ihl], 0)))
-	return b[ihl:]
+	binary.BigEndian.PutUint16(b[10:], ^fold(sum(b, 0)))
+}
+
+// build makes p a raw IP packet of header h around an L4 of size bytes, which
+// it returns zeroed, to be filled in. seal must follow.
+func (p *Packet) build(h *header, size int) (l4 []byte) {
+	p.begin(h.len() + size)
+	b := p.Bytes()
+	h.put(b, size)
+	l4 = b[h.len():]
+	clear(l4)
+	return l4
 }
 
 // seal parses what build began and sums its L4. The reason is OK unless the

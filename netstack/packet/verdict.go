@@ -4,11 +4,11 @@ package packet
 type Action uint8
 
 const (
-	Pass Action = iota // the stack's: deliver it locally, or route it on
-	Emit               // rewritten; it leaves through Verdict.Port as it is
-	Drop               // it ends here, for Verdict.Reason
-	Hold               // copied by the hook; it comes back through Hook.Next
-	Split              // an untouched super-packet: ask again about each of its segments
+	Pass  Action = iota // the stack's: deliver it locally, or route it on
+	Emit                // rewritten; it leaves through Verdict.Port as it is
+	Drop                // it ends here, for Verdict.Reason
+	Hold                // copied by the hook; it comes back through Hook.Next
+	Split               // an untouched super-packet: ask again about each of its segments
 )
 
 var actionNames = [...]string{Pass: "pass", Emit: "emit", Drop: "drop", Hold: "hold", Split: "split"}
@@ -111,6 +111,7 @@ const (
 	DeviceFull      // the egress device had no room (ENOBUFS, EAGAIN)
 	DeviceError     // the egress device failed
 	Rewriting       // the packet cannot be rewritten as asked: a fault in weir
+	Untranslatable  // it says something that the other IP version has no words for (RFC 7915)
 
 	// Found at either end of a tunnel.
 	TunnelLoop        // going in: the source is the tunnel's far end (RFC 2003 3)
@@ -141,7 +142,7 @@ var reasonNames = [NumReasons]string{
 	FlowTaken: "flow-taken", UnknownICMP: "unknown-icmp",
 	TTLExpired: "ttl-expired", NoRoute: "no-route", NeighbourWait: "neighbour-wait",
 	NeighbourFailed: "neighbour-failed", NeighbourLimit: "neighbour-limit", TooBig: "too-big",
-	NotForwarding: "not-forwarding", DeviceFull: "device-full", DeviceError: "device-error", Rewriting: "rewrite-failed",
+	NotForwarding: "not-forwarding", DeviceFull: "device-full", DeviceError: "device-error", Rewriting: "rewrite-failed", Untranslatable: "untranslatable",
 	TunnelLoop: "tunnel-loop", NotTunnel: "not-tunnel", TunnelFragment: "tunnel-fragment", TunnelStranger: "tunnel-stranger",
 	TunnelTruncated: "tunnel-truncated", TunnelHeader: "tunnel-header", TunnelChecksum: "tunnel-checksum",
 	TunnelNested: "tunnel-nested", TunnelDestination: "tunnel-destination", TunnelECN: "tunnel-ecn",
