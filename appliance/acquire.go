@@ -49,6 +49,9 @@ func (a *Appliance) acquire(cfg *config.Config) error {
 	if err := a.attachHost(cfg, devices); err != nil {
 		return err
 	}
+	if err := a.joinBridges(cfg); err != nil {
+		return err
+	}
 	for i, d := range devices {
 		if err := bringUp(cfg, cfg.Ports[i], d); err != nil {
 			return fmt.Errorf("port %s: %w", cfg.Ports[i].Name, err)
@@ -59,13 +62,12 @@ func (a *Appliance) acquire(cfg *config.Config) error {
 	}
 	a.onClose(a.stack.Close)
 	a.segment = announce.NewSegment(a.stack.Announce)
-	a.director = director.New(director.Options{Network: a.stack, MaxFlows: cfg.Limits.Flows, Seed: a.seed(), Memory: hugeMemory})
-	a.director.SetTable(director.NewTable(specs(cfg.Services), timeouts(cfg.Timeouts), nil))
+	if a.director, err = newDirector(cfg, director.Options{Network: a.stack, MaxFlows: cfg.Limits.Flows, Seed: a.seed(), Memory: hugeMemory}); err != nil {
+		return err
+	}
 	a.stack.SetHook(a.director)
-	for _, vip := range cfg.VIPs() {
-		if err := a.stack.AddVIP(vip); err != nil {
-			return err
-		}
+	if err := a.populate(cfg); err != nil {
+		return err
 	}
 	if err := a.steering.Extend(wanted(cfg)); err != nil {
 		return err
@@ -110,6 +112,36 @@ func (a *Appliance) openDevices(cfg *config.Config) ([]device.Device, error) {
 	return devices, nil
 }
 
+// populate gives the stack what it answers for, and whom it need not ask for.
+func (a *Appliance) populate(cfg *config.Config) error {
+	for _, addr := range append(cfg.VIPs(), cfg.PoolAddrs()...) {
+		if err := a.stack.AddVIP(addr); err != nil {
+			return err
+		}
+	}
+	for _, n := range cfg.Neighbours {
+		if err := a.stack.SetNeighbour(n.Address, n.MAC); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// joinBridges puts the TAPs that want it into bridges of the host's.
+func (a *Appliance) joinBridges(cfg *config.Config) error {
+	for _, p := range cfg.Ports {
+		if p.Bridge == "" {
+			continue
+		}
+		leave, err := a.options.Host.Join(p.Device, p.Bridge)
+		if err != nil {
+			return fmt.Errorf("port %s: %w", p.Name, err)
+		}
+		a.onClose(leave)
+	}
+	return nil
+}
+
 func (a *Appliance) attachHost(cfg *config.Config, devices []device.Device) (err error) {
 	host := announce.None
 	if cfg.Topology == config.TopologyHost && cfg.Host.Manage {
@@ -139,6 +171,7 @@ func bringUp(cfg *config.Config, p config.Port, d device.Device) error {
 func stackConfig(cfg *config.Config, devices []device.Device, a *Appliance) netstack.Config {
 	c := netstack.Config{
 		Forward: cfg.Topology == config.TopologyHost || cfg.Topology == config.TopologyRouted,
+		Bridge:  cfg.Topology == config.TopologyBridged,
 		Log:     a.log, Clock: a.clock,
 	}
 	for i, p := range cfg.Ports {
@@ -177,31 +210,9 @@ func (a *Appliance) listen() (l net.Listener, err error) {
 	return l, nil
 }
 
-// specs are services as the director wants them.
-func specs(services []config.Service) []director.ServiceSpec {
-	var list []director.ServiceSpec
-	for _, s := range services {
-		spec := director.ServiceSpec{Name: s.Name, VIP: s.VIP, Proto: uint8(s.Protocol), Scheduler: s.Scheduler.String()}
-		for _, r := range s.Reals {
-			spec.Reals = append(spec.Reals, director.RealSpec{Name: r.Name, Addr: r.Address, Weight: r.Weight})
-		}
-		list = append(list, spec)
-	}
-	return list
-}
-
-func timeouts(t config.Timeouts) director.Timeouts {
-	return director.NewTimeouts(director.TimeoutSpec{
-		director.SynSent: t.SynSent, director.SynRecv: t.SynRecv, director.Established: t.Established,
-		director.FinWait: t.FinWait, director.CloseWait: t.CloseWait, director.LastAck: t.LastAck,
-		director.TimeWait: t.TimeWait, director.Closed: t.Close,
-		director.UDPNew: t.UDP, director.UDPReplied: t.UDP,
-	})
-}
-
 // wanted is what a host's kernel must send into the TUN.
 func wanted(cfg *config.Config) announce.Want {
-	w := announce.Want{To: cfg.VIPs()}
+	w := announce.Want{To: append(cfg.VIPs(), cfg.PoolAddrs()...)}
 	for _, p := range cfg.Ports {
 		for _, a := range p.Addresses {
 			w.To = append(w.To, a.Addr())
@@ -218,22 +229,22 @@ func wanted(cfg *config.Config) announce.Want {
 	return w
 }
 
-// onSegments are the VIPs that lie in the subnet of a TAP: stations there ask
-// for their MACs, and remember.
+// onSegments are the VIPs and pool addresses that lie in the subnet of a TAP:
+// stations there ask for their MACs, and remember.
 func onSegments(cfg *config.Config) []netip.Addr {
 	var list []netip.Addr
-	for _, vip := range cfg.VIPs() {
-		if onSegment(cfg, vip) {
-			list = append(list, vip)
+	for _, a := range append(cfg.VIPs(), cfg.PoolAddrs()...) {
+		if onSegment(cfg, a) {
+			list = append(list, a)
 		}
 	}
 	return list
 }
 
-func onSegment(cfg *config.Config, vip netip.Addr) bool {
+func onSegment(cfg *config.Config, addr netip.Addr) bool {
 	for _, p := range cfg.Ports {
 		for _, a := range p.Addresses {
-			if p.Kind == config.PortTAP && a.Contains(vip) {
+			if p.Kind == config.PortTAP && a.Contains(addr) {
 				return true
 			}
 		}

@@ -176,6 +176,11 @@ func (h *recordingHost) Attach(device string) (announce.Steering, error) {
 	return h, h.note("attach " + device)
 }
 
+func (h *recordingHost) Join(device, bridge string) (func() error, error) {
+	leave := func() error { return h.note(device + " leaves " + bridge) }
+	return leave, h.note(device + " joins " + bridge)
+}
+
 func (h *recordingHost) Extend(w announce.Want) error { return h.note("extend " + wantText(w)) }
 func (h *recordingHost) Reduce(w announce.Want) error { return h.note("reduce to " + wantText(w)) }
 func (h *recordingHost) Close() error                 { return h.note("close") }

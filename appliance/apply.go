@@ -29,7 +29,10 @@ func (a *Appliance) Apply(cfg *config.Config) (control.Plan, error) {
 	if plan.Empty() {
 		return plan, nil
 	}
-	c := changeOf(old, cfg)
+	c, err := changeOf(old, cfg)
+	if err != nil {
+		return plan, err
+	}
 	if err := a.prepare(c); err != nil {
 		return plan, err
 	}
@@ -56,10 +59,15 @@ func inOneLine(changes []control.Change) string {
 type change struct {
 	old, new    *config.Config
 	come, leave []netip.Addr // VIPs
+	was, is     []director.ServiceSpec
 }
 
-func changeOf(old, new *config.Config) change {
-	return change{old: old, new: new, come: without(new.VIPs(), old.VIPs()), leave: without(old.VIPs(), new.VIPs())}
+func changeOf(old, new *config.Config) (c change, err error) {
+	c = change{old: old, new: new, come: without(new.VIPs(), old.VIPs()), leave: without(old.VIPs(), new.VIPs())}
+	if c.was, err = specs(old, old.Services); err == nil {
+		c.is, err = specs(new, new.Services)
+	}
+	return c, err
 }
 
 // without are the addresses that others has not.
@@ -75,7 +83,7 @@ func without(addrs, others []netip.Addr) []netip.Addr {
 // answer them with RST.
 func (a *Appliance) prepare(c change) (err error) {
 	if len(c.come) > 0 {
-		a.setTable(both(c.old.Services, c.new.Services, c.come), c.old.Timeouts)
+		a.setTable(both(c.was, c.is, c.come), c.old.Timeouts)
 	}
 	var added []netip.Addr
 	defer func() {
@@ -83,7 +91,7 @@ func (a *Appliance) prepare(c change) (err error) {
 			for _, vip := range added {
 				err = errors.Join(err, a.stack.RemoveVIP(vip))
 			}
-			a.setTable(c.old.Services, c.old.Timeouts) // made from the one in force: it may have begun flows
+			a.setTable(c.was, c.old.Timeouts) // made from the one in force: it may have begun flows
 		}
 	}()
 	for _, vip := range c.come {
@@ -98,7 +106,7 @@ func (a *Appliance) prepare(c change) (err error) {
 // commit cannot fail. What it cannot tidy up it reports: traffic for the VIPs
 // in force is not concerned.
 func (a *Appliance) commit(c change) {
-	a.setTable(both(c.new.Services, c.old.Services, c.leave), c.new.Timeouts)
+	a.setTable(both(c.is, c.was, c.leave), c.new.Timeouts)
 	a.config.Store(c.new)
 	a.setLevel(c.new)
 	a.segment.Remove(c.leave...)
@@ -116,13 +124,13 @@ func (a *Appliance) commit(c change) {
 		}
 	}
 	if len(c.leave) > 0 {
-		a.setTable(c.new.Services, c.new.Timeouts)
+		a.setTable(c.is, c.new.Timeouts)
 	}
 }
 
 // both are services, and those of others whose VIP is one of vips, which are
 // sorted.
-func both(services, others []config.Service, vips []netip.Addr) []config.Service {
+func both(services, others []director.ServiceSpec, vips []netip.Addr) []director.ServiceSpec {
 	all := slices.Clone(services)
 	for _, s := range others {
 		if _, found := slices.BinarySearchFunc(vips, s.VIP.Addr(), netip.Addr.Compare); found {
@@ -132,8 +140,8 @@ func both(services, others []config.Service, vips []netip.Addr) []config.Service
 	return all
 }
 
-func (a *Appliance) setTable(services []config.Service, t config.Timeouts) {
-	a.director.SetTable(director.NewTable(specs(services), timeouts(t), a.director.Table()))
+func (a *Appliance) setTable(services []director.ServiceSpec, t config.Timeouts) {
+	a.director.SetTable(director.NewTable(services, timeouts(t), a.director.Table()))
 }
 
 func (a *Appliance) setLevel(cfg *config.Config) {

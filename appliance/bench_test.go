@@ -37,7 +37,11 @@ func newPackets(b *testing.B, flows int) *packets {
 	ps := &packets{Director: director.New(director.Options{
 		Network: drawingOf(cfg), MaxFlows: max(flows, 1000), Seed: 9, Memory: hugeMemory,
 	})}
-	ps.SetTable(director.NewTable(specs(cfg.Services), director.DefaultTimeouts(), nil))
+	services, err := specs(cfg, cfg.Services)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ps.SetTable(director.NewTable(services, director.DefaultTimeouts(), nil))
 	if err := packet.Build(&ps.template, "tcp 10.0.0.1:1024 > 192.0.2.10:80 S"); err != nil {
 		b.Fatal(err)
 	}

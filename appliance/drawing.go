@@ -65,10 +65,13 @@ type drawing struct {
 	routes routes
 	ports  []port
 	own    map[netip.Addr]bool
+	macs   map[netip.Addr]packet.MAC // of static neighbours
+	// bridged: which port a station is behind is learned, and no file knows it.
+	bridged bool
 }
 
 func drawingOf(cfg *config.Config) drawing {
-	d := drawing{routes: routesOf(cfg), own: map[netip.Addr]bool{}}
+	d := drawing{routes: routesOf(cfg), own: map[netip.Addr]bool{}, macs: map[netip.Addr]packet.MAC{}, bridged: cfg.Topology == config.TopologyBridged}
 	for _, p := range cfg.Ports {
 		drawn := port{name: p.Name, mac: p.MAC, mtu: p.MTU}
 		if p.Kind == config.PortTAP {
@@ -79,8 +82,11 @@ func drawingOf(cfg *config.Config) drawing {
 			d.own[a.Addr()] = true
 		}
 	}
-	for _, vip := range cfg.VIPs() {
-		d.own[vip] = true
+	for _, a := range append(cfg.VIPs(), cfg.PoolAddrs()...) {
+		d.own[a] = true
+	}
+	for _, n := range cfg.Neighbours {
+		d.macs[n.Address] = n.MAC
 	}
 	return d
 }
@@ -97,11 +103,16 @@ func (d drawing) NextHop(_ time.Duration, dst netip.Addr) (packet.Hop, packet.Re
 }
 
 // PeekHop implements director.Network: every station answers, with a MAC of
-// zero.
+// zero where the file does not say one.
 func (d drawing) PeekHop(dst netip.Addr) (packet.Hop, packet.Reason) {
 	r, ok := d.routes.lookup(dst)
 	if !ok || dst.IsMulticast() || d.own[dst] {
 		return packet.Hop{}, packet.NoRoute
 	}
-	return d.ports[r.port].hop(r.port), packet.OK
+	hop := d.ports[r.port].hop(r.port)
+	hop.Dst = d.macs[dst]
+	if d.bridged {
+		hop.Port = packet.NoPort
+	}
+	return hop, packet.OK
 }

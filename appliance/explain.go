@@ -15,7 +15,8 @@ import (
 // Explain says what would become of a packet, given in the text form of
 // netstack/packet, and why. Nothing changes by it.
 func (a *Appliance) Explain(text string) (control.Explanation, error) {
-	e := explainer{director: a.director, network: a.stack, ports: a.ports, now: a.clock()}
+	bridged := a.Config().Topology == config.TopologyBridged
+	e := explainer{director: a.director, network: a.stack, ports: a.ports, bridged: bridged, now: a.clock()}
 	return e.explain(text)
 }
 
@@ -23,8 +24,11 @@ func (a *Appliance) Explain(text string) (control.Explanation, error) {
 // known from it, MACs of other stations are not.
 func Explain(cfg *config.Config, text string) (control.Explanation, error) {
 	d := drawingOf(cfg)
-	e := explainer{director: director.New(director.Options{Network: d, MaxFlows: 1}), network: d, ports: d.ports, offline: true}
-	e.director.SetTable(director.NewTable(specs(cfg.Services), timeouts(cfg.Timeouts), nil))
+	heart, err := newDirector(cfg, director.Options{Network: d, MaxFlows: 1})
+	if err != nil {
+		return control.Explanation{}, err
+	}
+	e := explainer{director: heart, network: d, ports: d.ports, bridged: d.bridged, offline: true}
 	return e.explain(text)
 }
 
@@ -34,6 +38,7 @@ type explainer struct {
 	network  director.Network
 	ports    []port
 	now      time.Duration
+	bridged  bool
 	offline  bool
 }
 
@@ -44,7 +49,7 @@ func (e *explainer) explain(text string) (control.Explanation, error) {
 	}
 	in := e.ingress(p.Src())
 	e.arrive(&p, in)
-	before := headers(&p)
+	before, vip := headers(&p), p.Dst()
 	x := control.Explanation{Packet: textOf(&p), Ingress: e.ports[in].name, Offline: e.offline}
 	if why := e.filter(&p, in); why != "" {
 		x.Verdict, x.Reason = packet.Drop.String(), why
@@ -60,7 +65,7 @@ func (e *explainer) explain(text string) (control.Explanation, error) {
 	e.conclude(&x, said.Verdict, &p)
 	if said.Verdict.Action == packet.Emit {
 		x.Result = textOf(&p)
-		x.Headers = compare(before, headers(&p))
+		x.Headers = compare(before, e.leaving(x.Service, x.Real, vip, &p))
 	} else {
 		x.Headers = compare(before, nil)
 	}
@@ -93,7 +98,7 @@ func (e *explainer) arrive(p *packet.Packet, in int) {
 // filter is what the port's MAC filter says of a frame; "" if it may pass.
 func (e *explainer) filter(p *packet.Packet, in int) string {
 	mac := e.ports[in].mac
-	if p.Link != packet.LinkEthernet || mac.IsZero() || p.DstMAC() == mac || p.DstMAC().IsMulticast() {
+	if e.bridged || p.Link != packet.LinkEthernet || mac.IsZero() || p.DstMAC() == mac || p.DstMAC().IsMulticast() {
 		return ""
 	}
 	return packet.ForeignMAC.String()
@@ -105,6 +110,7 @@ func (e *explainer) named(answer string) string {
 		through := fmt.Sprintf("through port %d,", i)
 		answer = strings.Replace(answer, through, "through port "+p.name+",", 1)
 	}
+	answer = strings.Replace(answer, fmt.Sprintf("through port %d,", packet.NoPort), "through "+theBridge+",", 1)
 	return strings.Replace(answer, "MAC "+packet.MAC{}.String(), "MAC "+unknown, 1)
 }
 
@@ -114,7 +120,7 @@ func (e *explainer) conclude(x *control.Explanation, v packet.Verdict, p *packet
 	x.Verdict = v.Action.String()
 	switch v.Action {
 	case packet.Emit:
-		x.Egress = e.ports[v.Port].name
+		x.Egress = e.nameOf(v.Port)
 	case packet.Drop, packet.Hold:
 		x.Reason = v.Reason.String()
 		x.Answer = answerText(v)
@@ -128,10 +134,23 @@ func (e *explainer) passed(dst netip.Addr) control.Step {
 		return control.Step{Question: "destination", Answer: fmt.Sprintf("%v is weir's own: its stack gets the packet", dst)}
 	}
 	hop, why := e.network.PeekHop(dst)
-	if why == packet.NoRoute || int(hop.Port) >= len(e.ports) {
+	switch {
+	case e.bridged:
+		return control.Step{Question: "bridge", Answer: "the frame crosses it as it is, towards its destination MAC"}
+	case why == packet.NoRoute:
 		return control.Step{Question: "route", Answer: fmt.Sprintf("none to %v: the packet is dropped", dst)}
 	}
-	return control.Step{Question: "route", Answer: fmt.Sprintf("%v through port %s: the packet is routed on as it is", dst, e.ports[hop.Port].name)}
+	return control.Step{Question: "route", Answer: fmt.Sprintf("%v through port %s: the packet is routed on as it is", dst, e.nameOf(hop.Port))}
+}
+
+// theBridge is what packets leave by whose port their destination MAC decides.
+const theBridge = "the bridge"
+
+func (e *explainer) nameOf(id packet.PortID) string {
+	if int(id) >= len(e.ports) {
+		return theBridge
+	}
+	return e.ports[id].name
 }
 
 var answerTexts = map[packet.Answer]string{

@@ -33,6 +33,7 @@ func TestExplainOfAFileAlone(t *testing.T) {
 			virtual service: web (192.0.2.10:80)
 			flow: none yet: this packet begins one
 			scheduler: wrr gives 10.2.0.11:8080; candidates: 10.2.0.11:8080 weight 1
+			method: nat: the destination changes; replies come back through weir
 			next hop: 10.2.0.11 through port tun, which has no MACs; MTU 1500
 			emit tun
 			destination IP: 192.0.2.10 -> 10.2.0.11
@@ -45,6 +46,7 @@ func TestExplainOfAFileAlone(t *testing.T) {
 			virtual service: web (192.0.2.10:80)
 			flow: none yet: this packet begins one
 			scheduler: rr gives r1; candidates: r1 weight 1
+			method: nat: the destination changes; replies come back through weir
 			next hop: 10.2.0.11 through port dmz, MAC unknown; MTU 1500
 			emit dmz
 			destination IP: 192.0.2.10 -> 10.2.0.11
@@ -57,6 +59,7 @@ func TestExplainOfAFileAlone(t *testing.T) {
 			virtual service: web6 ([2001:db8::10]:80)
 			flow: none yet: this packet begins one
 			scheduler: wrr gives r1; candidates: r1 weight 1
+			method: nat: the destination changes; replies come back through weir
 			next hop: fd00:2::11 through port dmz, MAC unknown; MTU 1500
 			emit dmz
 			destination MAC: 02:00:00:00:00:01 -> unknown
@@ -93,6 +96,7 @@ func TestExplainOfAFileAlone(t *testing.T) {
 			virtual service: web (192.0.2.10:80)
 			flow: none yet: this packet begins one
 			scheduler: wrr gives 10.2.0.11:8080; candidates: 10.2.0.11:8080 weight 1
+			method: nat: the destination changes; replies come back through weir
 			next hop: 10.2.0.11: ttl-expired
 			drop ttl-expired ICMP time exceeded`},
 		{"too big for the way", hosted, "tcp 10.1.0.9:4000 > 192.0.2.10:80 S df len 1461", `
@@ -100,7 +104,8 @@ func TestExplainOfAFileAlone(t *testing.T) {
 			virtual service: web (192.0.2.10:80)
 			flow: none yet: this packet begins one
 			scheduler: wrr gives 10.2.0.11:8080; candidates: 10.2.0.11:8080 weight 1
-			next hop: 10.2.0.11, but its MTU of 1500 is too small for the packet
+			method: nat: the destination changes; replies come back through weir
+			next hop: 10.2.0.11, but the MTU of 1500 is too small for the packet
 			drop too-big ICMP packet too big, MTU 1500`},
 		{"a frame for another station", changed(t, routed, "tap: weir0", `tap: weir0, mac: "02:00:00:00:00:01"`),
 			"tcp 10.1.0.9:4000 > 192.0.2.10:80 S mac 02:00:00:00:00:09>02:00:00:00:00:77", `

@@ -17,12 +17,14 @@ func Plan(old, new *config.Config) control.Plan {
 	d.key("topology", "", old.Topology, new.Topology, restart)
 	each(old.Ports, new.Ports, func(p *config.Port) string { return p.Name }, d.port)
 	each(old.Routes, new.Routes, func(r *config.Route) string { return r.To.String() }, d.route)
+	each(old.Neighbours, new.Neighbours, func(n *config.Neighbour) string { return n.Address.String() }, d.neighbour)
 	d.key("pool", "", poolText(old.Pool), poolText(new.Pool), restart)
 	each(old.Services, new.Services, func(s *config.Service) string { return s.Name }, d.service)
 	d.key("control", "socket", old.Control.Socket, new.Control.Socket, restart)
 	d.key("control", "http", old.Control.HTTP, new.Control.HTTP, restart)
 	d.key("host", "manage", old.Host.Manage, new.Host.Manage, restart)
 	d.key("limits", "flows", old.Limits.Flows, new.Limits.Flows, restart)
+	d.key("limits", "pool_ports", old.Limits.PoolPorts, new.Limits.PoolPorts, restart)
 	d.timeouts(old.Timeouts, new.Timeouts)
 	d.key("log", "level", strings.ToLower(old.Log.Level.String()), strings.ToLower(new.Log.Level.String()), now)
 	d.key("log", "format", old.Log.Format, new.Log.Format, restart)
@@ -96,6 +98,17 @@ func (d *diff) route(old, new *config.Route) {
 		d.add(control.Remove, "route to "+old.To.String(), hopText(old), "", restart)
 	default:
 		d.key("route to "+new.To.String(), "", hopText(old), hopText(new), restart)
+	}
+}
+
+func (d *diff) neighbour(old, new *config.Neighbour) {
+	switch {
+	case old == nil:
+		d.add(control.Add, "neighbour "+new.Address.String(), "", new.MAC.String(), restart)
+	case new == nil:
+		d.add(control.Remove, "neighbour "+old.Address.String(), old.MAC.String(), "", restart)
+	default:
+		d.key("neighbour "+new.Address.String(), "mac", old.MAC, new.MAC, restart)
 	}
 }
 

@@ -53,6 +53,21 @@ var film = []scene{
 		add port front: tap weir0 (needs a restart)
 		remove port lan: tap weir0 (needs a restart)`},
 	{"a route", []string{"via: 10.1.0.254", "via: 10.1.0.253"}, "change route to 0.0.0.0/0: via 10.1.0.254 -> via 10.1.0.253 (needs a restart)"},
+	{"the pool, its ports and neighbours", []string{"services:", `limits: {pool_ports: 2000-2999}
+pool: [10.2.0.101-10.2.0.104]
+neighbours: [{address: 10.2.0.11, mac: "02:00:00:00:00:11"}]
+services:`}, `
+		add neighbour 10.2.0.11: 02:00:00:00:00:11 (needs a restart)
+		change pool: none -> 10.2.0.101-10.2.0.104 (needs a restart)
+		change limits pool_ports: 1024-65535 -> 2000-2999 (needs a restart)`},
+	{"a neighbour's MAC", []string{"00:00:00:11", "00:00:00:12"},
+		"change neighbour 10.2.0.11 mac: 02:00:00:00:00:11 -> 02:00:00:00:00:12 (needs a restart)"},
+	{"another method, with the pool", []string{"method: nat", "method: fullnat"}, "change service web method: nat -> fullnat"},
+	{"and back", []string{"method: fullnat", "method: nat"}, "change service web method: fullnat -> nat"},
+	{"the pool and neighbours go", []string{"limits: {pool_ports: 2000-2999}\npool: [10.2.0.101-10.2.0.104]\nneighbours: [{address: 10.2.0.11, mac: \"02:00:00:00:00:12\"}]\n", ""}, `
+		remove neighbour 10.2.0.11: 02:00:00:00:00:12 (needs a restart)
+		change pool: 10.2.0.101-10.2.0.104 -> none (needs a restart)
+		change limits pool_ports: 2000-2999 -> 1024-65535 (needs a restart)`},
 	{"limits, control and host", []string{"services:", "limits: {flows: 1000}\ncontrol: {socket: /run/other.sock}\nhost: {manage: false}\nservices:"}, `
 		change control socket: none -> /run/other.sock (needs a restart)
 		change host manage: true -> false (needs a restart)
@@ -120,6 +135,7 @@ func TestPlanOfAFilm(t *testing.T) {
 func TestPlanSeesEveryValue(t *testing.T) {
 	cfg := func() *config.Config {
 		c := configOf(t, firstScene)
+		c.Neighbours = []config.Neighbour{{Address: netip.MustParseAddr("10.2.0.11"), MAC: packet.MAC{2, 0, 0, 0, 0, 1}}}
 		c.Pool = []config.PoolRange{{From: netip.MustParseAddr("10.2.0.100"), To: netip.MustParseAddr("10.2.0.101")}}
 		s := &c.Services[0]
 		s.Affinity, s.Check, s.Cookie, s.Tunnel = &config.Affinity{}, &config.Check{}, &config.Cookie{}, &config.Tunnel{}

@@ -52,6 +52,9 @@ type Host interface {
 	// the device's own network settings. It takes all that belongs to a network
 	// namespace on the calling thread.
 	Attach(device string) (Steering, error)
+	// Join puts a TAP into a Linux bridge, in the network namespace of the
+	// calling thread. leave takes it out again, on any thread.
+	Join(device, bridge string) (leave func() error, err error)
 }
 
 // Steering is one host that sends packets into one TUN. Its methods may be
@@ -75,8 +78,11 @@ type none struct{}
 
 func (none) Attach(string) (Steering, error) { return none{}, nil }
 func (none) Extend(Want) error               { return nil }
-func (none) Reduce(Want) error               { return nil }
-func (none) Close() error                    { return nil }
+func (none) Join(string, string) (func() error, error) {
+	return func() error { return nil }, nil
+}
+func (none) Reduce(Want) error { return nil }
+func (none) Close() error      { return nil }
 
 // missing are the elements of want that have lacks, each once, in want's order.
 func missing[T comparable](want []T, have map[T]bool) []T {

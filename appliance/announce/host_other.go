@@ -16,3 +16,7 @@ type elsewhere struct{}
 func (elsewhere) Attach(string) (Steering, error) {
 	return nil, fmt.Errorf("host: weir steers the kernel of Linux only, not of %s: use a simulated network (`weir demo`)", runtime.GOOS)
 }
+
+func (elsewhere) Join(device, bridge string) (func() error, error) {
+	return nil, fmt.Errorf("host: put %s into bridge %s: bridges are Linux's, and this is %s", device, bridge, runtime.GOOS)
+}

@@ -8,6 +8,7 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -148,6 +149,8 @@ type Limits struct {
 
 // PortRange is an inclusive run of ports.
 type PortRange struct{ First, Last uint16 }
+
+func (r PortRange) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
 // Timeouts are how long a flow may stay silent in a state before it is
 // forgotten.
