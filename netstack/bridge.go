@@ -127,39 +127,39 @@ func (s *Stack) spread(now time.Duration, p *packet.Packet) {
 		s.transmit(now, s.ports[to], p)
 		return
 	}
-	s.flood(now, nil, p)
-}
-
-// flood sends p by all ports but the one it came in by and those that are shut.
-func (s *Stack) flood(now time.Duration, in *port, p *packet.Packet) {
 	for _, out := range s.ports {
-		if out != in && !s.bridge.shut[out.id].Load() {
-			s.relay(now, out, p)
+		if !s.bridge.shut[out.id].Load() {
+			s.write(now, out, p)
 		}
 	}
 }
 
-// cross sends a frame in transit on, as it is.
+// cross sends a frame in transit on as it is: to the port that its destination
+// is at, or to all others.
 func (w *worker) cross(now time.Duration, in *port, p *packet.Packet) {
 	s := w.s
-	to, known := s.bridge.where(packet.MAC(p.Bytes()[:6]))
+	to, known := s.bridge.where(packet.MAC(p.Bytes()))
 	switch {
-	case !known:
-		s.stats.bridged.Add(1)
-		s.flood(now, in, p)
-	case to == in.id:
+	case known && to == in.id:
 		w.drop(now, in, p, packet.Dropped(packet.ForeignMAC))
+		return
+	case known:
+		s.relay(now, in, s.ports[to], p)
 	default:
-		s.stats.bridged.Add(1)
-		s.relay(now, s.ports[to], p)
+		for _, out := range s.ports {
+			if out != in && !s.bridge.shut[out.id].Load() {
+				s.relay(now, in, out, p)
+			}
+		}
 	}
+	s.stats.bridged.Add(1)
 }
 
 // relay sends a frame by out if it is not too large for it. A bridge owes
 // nobody an error, since nobody addressed it.
-func (s *Stack) relay(now time.Duration, out *port, p *packet.Packet) {
+func (s *Stack) relay(now time.Duration, in, out *port, p *packet.Packet) {
 	if !fitsLink(p, out.mtu) {
-		s.count(now, out, p, packet.TooBig)
+		s.count(now, in, p, packet.TooBig)
 		return
 	}
 	s.transmit(now, out, p)

@@ -19,7 +19,7 @@ func (w *worker) bridged(now time.Duration, in *port, p *packet.Packet) {
 	if unread == packet.OK {
 		unread = in.understands(p)
 	}
-	foreign := packet.MAC(p.Bytes()[:6]) != in.mac
+	foreign := packet.MAC(p.Bytes()) != in.mac
 	fate := overheard
 	switch {
 	case unread != packet.OK && foreign:
