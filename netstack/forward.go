@@ -1,6 +1,7 @@
 package netstack
 
 import (
+	"net/netip"
 	"time"
 
 	"weir/netstack/packet"
@@ -26,6 +27,13 @@ func (w *worker) forward(now time.Duration, in *port, p *packet.Packet) {
 	case packet.OK:
 	case packet.NeighbourWait:
 		return
+	case packet.NoRoute:
+		if w.s.isDirectedBroadcast(dst) {
+			// Not routed (RFC 2644), and owed no error (RFC 1122 3.2.2).
+			w.drop(now, in, p, packet.Dropped(packet.NotForwarding))
+			return
+		}
+		fallthrough
 	default:
 		w.drop(now, in, p, undelivered(r))
 		return
@@ -39,6 +47,13 @@ func (w *worker) forward(now time.Duration, in *port, p *packet.Packet) {
 	p.SetHop(&hop)
 	w.send(now, out, p)
 	w.s.stats.forwarded.Add(1)
+}
+
+// isDirectedBroadcast reports whether dst is the broadcast address of a port's
+// network.
+func (s *Stack) isDirectedBroadcast(dst netip.Addr) bool {
+	r, ok := s.routes.lookup(dst)
+	return ok && dst.Is4() && s.links[r.port].isBroadcast(dst)
 }
 
 // undelivered is the verdict on a packet whose way to its next hop ended in r.
