@@ -55,6 +55,28 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
+// Nor does a translation, nor its refusal.
+func TestTranslateAllocatesNothing(t *testing.T) {
+	for _, text := range canonical {
+		var frame packet.Packet
+		if err := packet.Build(&frame, text); err != nil {
+			t.Fatal(err)
+		}
+		p := frame
+		p.Store = append([]byte(nil), frame.Store...)
+		store := p.Store
+		allocs := testing.AllocsPerRun(20, func() {
+			p = frame
+			p.Store = store
+			copy(p.Store, frame.Store)
+			translate(&p)
+		})
+		if allocs != 0 {
+			t.Errorf("%s: %v allocations", text, allocs)
+		}
+	}
+}
+
 func benchParse(b *testing.B, text string) {
 	var p packet.Packet
 	if err := packet.Build(&p, text); err != nil {
@@ -143,5 +165,48 @@ func BenchmarkComplete(b *testing.B) {
 	for b.Loop() {
 		p := frame
 		p.Complete()
+	}
+}
+
+// BenchmarkTranslate takes a packet to the other IP version and back: two
+// translations each time, the second of what the first has made.
+func BenchmarkTranslate(b *testing.B) {
+	for _, bm := range []struct{ name, text string }{
+		{"tcp4", "tcp 10.1.0.9:4000 > 192.0.2.10:80 A len 1400" + mac},
+		{"tcp6", "tcp [2001:db8::9]:4000 > [2001:db8::a]:80 A len 1400" + mac},
+		{"tcp6-without-df", "tcp [2001:db8::9]:4000 > [2001:db8::a]:80 A len 40" + mac},
+		{"tcp4-super", "tcp 10.1.0.9:4000 > 192.0.2.10:80 A gso 1428 len 60000"},
+		{"icmp4-error", "icmp 10.9.0.1 > 10.1.0.9 unreachable port (" + udp4 + ")"},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			var p packet.Packet
+			if err := packet.Build(&p, bm.text); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if translate(&p) != packet.OK || translate(&p) != packet.OK {
+					b.Fatal("refused")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkTranslateUnsummed is the one translation that must look at the
+// payload: UDP without a checksum.
+func BenchmarkTranslateUnsummed(b *testing.B) {
+	var frame packet.Packet
+	if err := packet.Build(&frame, "udp 10.1.0.9:4000 > 192.0.2.10:53 nosum len 1400"); err != nil {
+		b.Fatal(err)
+	}
+	headers := append([]byte(nil), frame.Bytes()[:28]...)
+	b.SetBytes(1400)
+	for b.Loop() {
+		p := frame
+		copy(p.Bytes(), headers)
+		if translate(&p) != packet.OK {
+			b.Fatal("refused")
+		}
 	}
 }
