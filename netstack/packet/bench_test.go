@@ -183,9 +183,13 @@ func BenchmarkTranslate(b *testing.B) {
 			if err := packet.Build(&p, bm.text); err != nil {
 				b.Fatal(err)
 			}
+			src, dst, sport, dport := p.SrcAddr(), p.DstAddr(), p.SrcPort, p.DstPort
+			other := 10 - p.Version
+			from, to := packet.AddrFrom(clientTo[other].Addr()), packet.AddrFrom(serverTo[other].Addr())
 			b.ReportAllocs()
 			for b.Loop() {
-				if translate(&p) != packet.OK || translate(&p) != packet.OK {
+				if packet.Translate(&p, &from, &to, 40000, 8080) != packet.OK ||
+					packet.Translate(&p, &src, &dst, sport, dport) != packet.OK {
 					b.Fatal("refused")
 				}
 			}
