@@ -37,7 +37,8 @@ type Config struct {
 	// VNI is the VXLAN network, 24 bits.
 	VNI uint32
 	// NoSetup leaves the host alone: its administrator has put the VIPs on lo
-	// and seen to ARP and the reverse path filter. Only the TUN is made.
+	// and seen to ARP and the reverse path filter. Only the TUN is made, with
+	// the settings of its own that the host permits.
 	NoSetup bool
 	Log     *slog.Logger
 }

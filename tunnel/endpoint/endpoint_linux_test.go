@@ -128,13 +128,11 @@ func TestRefused(t *testing.T) {
 				enc, err := tunnel.New(tunnel.Config{Type: format, Src: src, Dst: rip4})
 				must(t, err)
 				p := build(t, row.inner)
-				if format == tunnel.IPIP && row.name == "from the real server's own address" {
-					enc, err = tunnel.New(tunnel.Config{Type: tunnel.GRE, Src: src, Dst: rip4}) // Push itself refuses the other
-					must(t, err)
-				}
 				before := e.Counters().Drops[row.reason.String()]
-				if r := pushAny(t, enc, p, row.inner); r != packet.OK {
-					continue // not even a director would send it
+				if r := enc.Push(p, 1); r != packet.OK {
+					// Push has an eye for loops of its own; what it leaves
+					// makes a packet that no weir sends.
+					forge(t, p, row.inner, src)
 				}
 				w.send(p)
 				w.await(func() bool { return e.Counters().Drops[row.reason.String()] > before })
@@ -194,10 +192,13 @@ func build(t *testing.T, text string) *packet.Packet {
 	return p
 }
 
-// pushAny is Push.
-func pushAny(t *testing.T, e *tunnel.Encap, p *packet.Packet, _ string) packet.Reason {
+// forge makes p an IP-in-IP packet from src that Push would not make.
+func forge(t *testing.T, p *packet.Packet, inner string, src netip.Addr) {
 	t.Helper()
-	return e.Push(p, 1)
+	p.Load(bytes.Clone(build(t, inner).Bytes()))
+	o := outer{src: packet.AddrFrom(src), dst: packet.AddrFrom(rip4), proto: packet.IPIP}
+	o.wrap(p)
+	must(t, reason(p.Parse(packet.LinkRaw)))
 }
 
 // await polls for what another goroutine counts.

@@ -25,6 +25,7 @@ type kernel struct {
 	table    int          // of the marks
 
 	settings         []setting // of the TUN, to be put back
+	loose            bool      // the TUN's reverse path filter, since it cannot be off
 	ignore, announce *os.File  // of ARP on all interfaces; nil before prepare
 }
 
@@ -79,11 +80,8 @@ func single(a netip.Addr) *net.IPNet {
 }
 
 // prepare takes back what an Endpoint that was killed has left and is not
-// wanted now, and makes the settings of the TUN, which must be down still.
+// wanted now.
 func (k *kernel) prepare(vips []netip.Addr) error {
-	if err := k.configure(); err != nil {
-		return err
-	}
 	if err := k.openARP(); err != nil {
 		return err
 	}
@@ -102,6 +100,21 @@ func (k *kernel) hold(vips []netip.Addr) error {
 		if err := k.holdVIP(a); err != nil {
 			return err
 		}
+	}
+	return k.pass(vips)
+}
+
+// pass gets packets through a loose reverse path filter, which drops all that
+// comes in by an interface without any IPv4 address. One of a VIP will do, and
+// goes with the TUN.
+func (k *kernel) pass(vips []netip.Addr) error {
+	i := slices.IndexFunc(vips, netip.Addr.Is4)
+	if i < 0 || !k.loose {
+		return nil
+	}
+	err := k.nl.AddrAdd(k.link, &netlink.Addr{IPNet: single(vips[i])})
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("host: put the VIP %s on the TUN: %w%s", vips[i], err, hint(err))
 	}
 	return nil
 }
@@ -170,17 +183,18 @@ func (k *kernel) dropVIP(m mark, shared bool) error {
 }
 
 // interfaceOf is the index of the interface that a is an address of, 0 if none.
-func (k *kernel) interfaceOf(a netip.Addr) (int, error) {
+// If there are several it is that of lo.
+func (k *kernel) interfaceOf(a netip.Addr) (index int, err error) {
 	all, err := list(func() ([]netlink.Addr, error) { return k.nl.AddrList(nil, unix.AF_UNSPEC) })
 	if err != nil {
 		return 0, fmt.Errorf("host: list addresses: %w", err)
 	}
 	for i := range all {
-		if prefixOf(all[i].IPNet).Addr() == a {
-			return all[i].LinkIndex, nil
+		if prefixOf(all[i].IPNet).Addr() == a && index != k.lo.Attrs().Index {
+			index = all[i].LinkIndex
 		}
 	}
-	return 0, nil
+	return index, nil
 }
 
 // list repeats a dump that a change in the middle has made inconsistent.

@@ -82,8 +82,15 @@ func (e *Endpoint) open() (err error) {
 	if err := e.refresh(); err != nil {
 		return err
 	}
+	err = e.kernel.configure()
 	if c.NoSetup {
+		if err != nil {
+			c.Log.Warn("the TUN keeps the settings it has", "error", err)
+		}
 		return e.up()
+	}
+	if err != nil {
+		return err
 	}
 	if err := e.kernel.prepare(c.VIPs); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -106,6 +107,7 @@ func newWorld(t *testing.T) *world {
 		must(t, netlink.LinkAdd(pair))
 	})
 	within(t, w.real, func() {
+		quiet(t, "far")
 		w.far = up(t, "far")
 		up(t, "lo")
 		addAddr(t, w.far, rip4, 24)
@@ -114,6 +116,7 @@ func newWorld(t *testing.T) *world {
 		addRoute(t, w.far, client6, dip6)
 	})
 	within(t, w.front, func() {
+		quiet(t, "near")
 		w.near = up(t, "near")
 		lo := up(t, "lo")
 		addAddr(t, w.near, dip4, 24)
@@ -122,15 +125,44 @@ func newWorld(t *testing.T) *world {
 		addAddr(t, lo, client6, 128)
 		w.tun = openTUN(t)
 		w.wire = openWire(t, w.near)
+		awaitRoute(t, client6, vip6)
+	})
+	within(t, w.real, func() {
+		neighbour(t, w.far, dip4, w.near)
+		neighbour(t, w.far, dip6, w.near)
+		awaitRoute(t, rip6, client6)
 	})
 	return w
+}
+
+// neighbour spares a host asking for the other end of the cable.
+func neighbour(t *testing.T, link netlink.Link, a netip.Addr, other netlink.Link) {
+	t.Helper()
+	must(t, netlink.NeighSet(&netlink.Neigh{
+		LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: a.AsSlice(), HardwareAddr: other.Attrs().HardwareAddr,
+	}))
+}
+
+// awaitRoute waits until the kernel sends from one address to another. IPv6 does so only some time
+// after a link has come up: a worker sees to it.
+func awaitRoute(t *testing.T, from, to netip.Addr) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		_, err := netlink.RouteGetWithOptions(to.AsSlice(), &netlink.RouteGetOptions{SrcAddr: from.AsSlice()})
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no route from %s to %s: %v", from, to, err)
+		}
+	}
 }
 
 // openTUN is where the front host sends what goes to the VIPs.
 func openTUN(t *testing.T) device.Device {
 	d, err := device.Open(device.Config{Name: "director", Kind: device.TUN})
 	must(t, err)
-	must(t, os.WriteFile("/proc/sys/net/ipv6/conf/director/addr_gen_mode", []byte("1"), 0))
+	quiet(t, "director")
 	must(t, d.(device.UpDowner).Up())
 	link, err := netlink.LinkByName("director")
 	must(t, err)
@@ -147,6 +179,12 @@ func openWire(t *testing.T, near netlink.Link) int {
 	must(t, unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: near.Attrs().Index}))
 	t.Cleanup(func() { unix.Close(fd) })
 	return fd
+}
+
+// quiet gives an interface no address of the kernel's own.
+func quiet(t *testing.T, name string) {
+	t.Helper()
+	must(t, os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/addr_gen_mode", []byte("1"), 0))
 }
 
 func must(t *testing.T, err error) {

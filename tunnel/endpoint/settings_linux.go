@@ -42,17 +42,24 @@ func (k *kernel) configure() error {
 			return fmt.Errorf("host: %w%s", err, hint(err))
 		}
 	}
-	// Clients are not reached by the TUN, so a strict filter takes all of them
-	// for forged. The larger value of the interface and of "all" counts, so on
-	// a host that filters the loose one is the least there is.
+	k.loose = strict()
 	filter := "0"
-	if b, err := os.ReadFile(path.Join(proc, "ipv4/conf/all/rp_filter")); err == nil && string(bytes.TrimSpace(b)) != "0" {
+	if k.loose {
 		filter = "2"
 	}
 	if err := k.set(path.Join(proc, "ipv4/conf", name, "rp_filter"), filter); err != nil {
 		return fmt.Errorf("host: %w%s", err, hint(err))
 	}
 	return nil
+}
+
+// strict reports whether the host filters by reverse path on all interfaces.
+// Clients are not reached by the TUN, so a strict filter takes all of them for
+// forged; the larger value of the interface and of "all" counts, so that here
+// the loose one is the least there is.
+func strict() bool {
+	b, err := os.ReadFile(path.Join(proc, "ipv4/conf/all/rp_filter"))
+	return err == nil && string(bytes.TrimSpace(b)) != "0"
 }
 
 func (k *kernel) set(name, value string) error {
