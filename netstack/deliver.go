@@ -21,7 +21,7 @@ var (
 func (w *worker) pass(now time.Duration, in *port, p *packet.Packet) {
 	if b := w.s.bridge; b != nil && p.DstMAC() != b.link.mac {
 		w.cross(now, in, p)
-		if in.isGroup(p) && in.listensTo(p.Dst()) && w.s.suspicious(p) == packet.OK {
+		if p.DstMAC().IsMulticast() && in.isGroup(p) && in.listensTo(p.Dst()) && w.s.suspicious(p) == packet.OK {
 			w.deliver(in.host, p)
 		}
 		return

@@ -201,9 +201,20 @@ func (s *Stack) SetNeighbour(addr netip.Addr, mac packet.MAC) error {
 	return nil
 }
 
+// seenAt is the port of a neighbour on a link: in a bridge the one where its
+// MAC was seen, or the first.
+func (s *Stack) seenAt(link packet.PortID, mac packet.MAC) packet.PortID {
+	if s.bridge != nil {
+		if at, known := s.bridge.where(mac); known {
+			return at
+		}
+	}
+	return link
+}
+
 // Neighbour is one row of the neighbour table.
 type Neighbour struct {
-	Port      packet.PortID
+	Port      packet.PortID // in a bridge where its MAC was seen, or the first
 	Addr      netip.Addr
 	MAC       packet.MAC // zero while Incomplete or Failed
 	State     NeighbourState
@@ -218,7 +229,7 @@ func (s *Stack) Neighbours() []Neighbour {
 	rows := make([]Neighbour, 0, len(s.resolver.table.entries))
 	for key, e := range s.resolver.table.entries {
 		rows = append(rows, Neighbour{
-			Port: s.links[key.port].hop(e.mac).Port, Addr: key.addr.Netip(), MAC: e.mac,
+			Port: s.seenAt(key.port, e.mac), Addr: key.addr.Netip(), MAC: e.mac,
 			State: e.state, Contested: e.contested, Age: now - e.confirmed,
 		})
 	}

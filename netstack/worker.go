@@ -57,8 +57,12 @@ func (w *worker) exit(now time.Duration, in *port, p *packet.Packet, by packet.P
 	case int(by) < len(w.s.ports):
 		w.emit(now, in, p, w.s.ports[by])
 		return
-	case by != packet.NoPort || b == nil || p.DstMAC() == b.link.mac:
+	case by != packet.NoPort || b == nil:
 		w.drop(now, in, p, packet.Dropped(packet.Rewriting))
+		return
+	case p.DstMAC() == b.link.mac:
+		// The hook leaves MACs alone, and this station takes us for its router.
+		w.drop(now, in, p, packet.Dropped(packet.NotForwarding))
 		return
 	}
 	if to, known := b.where(p.DstMAC()); known {
