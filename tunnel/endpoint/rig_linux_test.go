@@ -93,12 +93,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	if outside != "" {
-		if os.Getenv("WEIR_NO_SKIP") == "1" {
-			t.Fatal(outside)
-		}
-		t.Skip(outside)
-	}
+	needNamespaces(t)
 	w := &world{t: t}
 	w.front, w.real = newNamespace(t), newNamespace(t)
 	within(t, w.front, func() {
@@ -156,6 +151,17 @@ func awaitRoute(t *testing.T, from, to netip.Addr) {
 			t.Fatalf("no route from %s to %s: %v", from, to, err)
 		}
 	}
+}
+
+func needNamespaces(t *testing.T) {
+	t.Helper()
+	if outside == "" {
+		return
+	}
+	if os.Getenv("WEIR_NO_SKIP") == "1" {
+		t.Fatal(outside)
+	}
+	t.Skip(outside)
 }
 
 // openTUN is where the front host sends what goes to the VIPs.
