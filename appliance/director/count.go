@@ -69,12 +69,11 @@ func (s *shard) account(now time.Duration, p *packet.Packet, f *flow, dir direct
 	switch {
 	case next != f.state:
 		s.enter(f, next, at, tbl)
-	case f.state == UDPNew:
-		if at-f.seen >= touchInterval { // keeps the queue in order of age
-			s.enter(f, UDPNew, at, tbl)
-		}
-	case f.state != SynSent && f.state != SynRecv:
+	case f.state == SynSent || f.state == SynRecv: // a repetition prolongs nothing
+	case queueOf[f.state] == noQueue:
 		f.seen = at
+	case at-f.seen >= touchTicks: // keeps the queue in order of age
+		s.enter(f, f.state, at, tbl)
 	}
 }
 

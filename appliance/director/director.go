@@ -126,9 +126,10 @@ func (d *Director) flow(now time.Duration, in packet.PortID, p *packet.Packet, k
 		s.mu.Unlock()
 		return d.open(now, in, p, k, &h, t)
 	}
-	v := d.send(now, in, p, s, f, dir, t)
-	s.mu.Unlock()
-	return v
+	// Deferred, because a stack that survives a panic must not find the shard
+	// locked for ever.
+	defer s.mu.Unlock()
+	return d.send(now, in, p, s, f, dir, t)
 }
 
 // send takes the packet of a known flow out: way, account, rewrite. The shard

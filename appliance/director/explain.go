@@ -33,21 +33,43 @@ func (d *Director) Explain(now time.Duration, p *packet.Packet) Explanation {
 	switch {
 	case p.Proto == packet.ICMP || p.Proto == packet.ICMPv6:
 		d.explainICMP(&e, now, p, t)
-	case p.Proto != packet.TCP && p.Proto != packet.UDP:
+	case p.Proto != packet.TCP && p.Proto != packet.UDP && !(p.Frag && translatable(p)):
 		e.Verdict = d.otherProtocol(p)
 		e.say("protocol", "%d: virtual services are TCP or UDP", p.Proto)
 	case p.Frag && p.FragOffset > 0:
-		e.Verdict = packet.Verdict{Action: packet.Hold, Reason: packet.FragWait}
-		e.say("fragment", "it goes where the first fragment of its datagram goes, and waits for that up to %v", fragLife)
+		d.explainFragment(&e, now, p, t)
 	default:
-		d.explainFlow(&e, now, p, t)
+		var k packet.FlowKey
+		p.Key(&k)
+		d.explainFlow(&e, now, p, k, t)
 	}
 	return e
 }
 
-func (d *Director) explainFlow(e *Explanation, now time.Duration, p *packet.Packet, t *Table) {
-	var k packet.FlowKey
-	p.Key(&k)
+// explainFragment: a later fragment has the fate of its datagram's first.
+func (d *Director) explainFragment(e *Explanation, now time.Duration, p *packet.Packet, t *Table) {
+	src, dst := p.SrcAddr(), p.DstAddr()
+	f, k, why := passed, packet.FlowKey{}, packet.OK
+	if t.hasEnd(&src, &dst) {
+		f, k, why = d.frags.peek(fragKeyOf(p, src, dst))
+	}
+	switch f {
+	case undecided:
+		e.Verdict = packet.Verdict{Action: packet.Hold, Reason: packet.FragWait}
+		e.say("fragment", "its datagram's first has not come; it waits for that up to %v", fragLife)
+	case passed:
+		e.Verdict = packet.Verdict{Action: packet.Pass}
+		e.say("fragment", "of no virtual service's datagram")
+	case dropped:
+		e.Verdict = packet.Dropped(why)
+		e.say("fragment", "its datagram is dropped: %v", why)
+	default:
+		e.say("fragment", "it follows its datagram's first")
+		d.explainFlow(e, now, p, k, t)
+	}
+}
+
+func (d *Director) explainFlow(e *Explanation, now time.Duration, p *packet.Packet, k packet.FlowKey, t *Table) {
 	h := d.flows.hash(&k)
 	if s, f, dir := d.flows.find(&h, &k, t.maybeVIP(&k.Dst)); f != nil {
 		known := *f

@@ -182,7 +182,7 @@ func (s *shard) insert(f *flow, tag uint32, tbl *Table) (*flow, insertResult) {
 		}
 	}
 	if s.table.live.Add(1) > s.table.limit || !s.index.room() {
-		if !s.evict(tbl) {
+		if !s.evict(tbl) || !s.index.room() {
 			s.table.live.Add(-1)
 			return nil, full
 		}

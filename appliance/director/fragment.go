@@ -13,7 +13,9 @@ const (
 	fragDatagrams = 4096
 	fragPieces    = 64              // of one datagram: 64 KiB at an MTU of 1,500 are 45
 	fragLife      = 5 * time.Second // from a datagram's first fragment to arrive
-	fragHoldBytes = holdBytes * 3 / 4
+	// What waits for next hops has the rest of the hold.
+	fragHoldBytes  = holdBytes * 3 / 4
+	fragHoldFrames = holdFrames - neighbourHold
 )
 
 // fragKey names a datagram (RFC 791 3.2, RFC 8200 4.5).
@@ -72,11 +74,12 @@ type datagram struct {
 // Its one lock is not the fast path's: a fragment costs its sender and its
 // receiver more than it costs here.
 type fragments struct {
-	mu    sync.Mutex
-	held  *hold
-	known map[fragKey]*datagram
-	order []*datagram // by age
-	bytes int         // held by all
+	mu     sync.Mutex
+	held   *hold
+	known  map[fragKey]*datagram
+	order  []*datagram // by age
+	bytes  int         // held by all
+	frames int
 }
 
 func newFragments(h *hold) *fragments {
@@ -91,7 +94,7 @@ func (d *Director) fragment(now time.Duration, in packet.PortID, p *packet.Packe
 	if !translatable(p) {
 		return d.otherProtocol(p)
 	}
-	if !t.IsVIP(&dst) && !t.isBack(&src) {
+	if !t.hasEnd(&src, &dst) {
 		return packet.Verdict{Action: packet.Pass}
 	}
 	k := fragKeyOf(p, src, dst)
@@ -211,7 +214,7 @@ func (dg *datagram) enter(s span, more bool) packet.Reason {
 // all hold too much, the oldest datagrams that wait are given up.
 func (g *fragments) wait(in packet.PortID, p *packet.Packet, dg *datagram) packet.Verdict {
 	n := len(p.Bytes())
-	for g.bytes+n > fragHoldBytes {
+	for g.bytes+n > fragHoldBytes || g.frames >= fragHoldFrames {
 		oldest := g.oldestWaiting()
 		if oldest == nil || oldest == dg {
 			return packet.Dropped(packet.FragLimit)
@@ -225,6 +228,7 @@ func (g *fragments) wait(in packet.PortID, p *packet.Packet, dg *datagram) packe
 	dg.waiting = append(dg.waiting, f)
 	dg.bytes += n
 	g.bytes += n
+	g.frames++
 	return packet.Verdict{Action: packet.Hold, Reason: packet.FragWait}
 }
 
@@ -266,6 +270,7 @@ func (g *fragments) letGo(dg *datagram) {
 	}
 	g.held.release(dg.waiting)
 	g.bytes -= dg.bytes
+	g.frames -= len(dg.waiting)
 	dg.waiting, dg.bytes = nil, 0
 }
 
@@ -303,6 +308,17 @@ func (g *fragments) expire(now time.Duration) {
 	for len(g.order) > 0 && now-g.order[0].born >= fragLife {
 		g.giveUp(g.order[0], packet.FragTimeout)
 	}
+}
+
+// peek says what becomes of a datagram's later fragments, and which flow they
+// belong to where they follow one.
+func (g *fragments) peek(k fragKey) (fate, packet.FlowKey, packet.Reason) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if dg := g.known[k]; dg != nil {
+		return dg.fate, dg.flow, dg.why
+	}
+	return undecided, packet.FlowKey{}, packet.OK
 }
 
 func (g *fragments) size() int {

@@ -77,6 +77,7 @@ func (h *hold) untilNeighbour(now time.Duration, gen uint32, in packet.PortID, p
 	if len(h.neighbours) == 0 {
 		h.generation, h.retryAt = gen, now+retryInterval
 	}
+	h.generation = min(h.generation, gen) // asked before a change that others saw
 	h.neighbours = append(h.neighbours, f)
 	h.waitCount.Store(int32(len(h.neighbours)))
 	return packet.Verdict{Action: packet.Hold, Reason: packet.NeighbourWait}

@@ -66,7 +66,7 @@ func fits(p *packet.Packet, mtu int) packet.Verdict {
 	if p.Offload.GSO != packet.GSONone {
 		size = p.Payload - p.L3 + int(p.Offload.GSOSize)
 	}
-	if size <= mtu || !p.DF() && p.Offload.GSO == packet.GSONone {
+	if size <= mtu || !p.DF() {
 		return packet.Verdict{Action: packet.Emit}
 	}
 	return tooBig(mtu)
@@ -119,9 +119,9 @@ func readdress(p *packet.Packet, f *flow, dir direction) {
 // flow's addresses and ports of the other side.
 func translate(p *packet.Packet, f *flow, dir direction) packet.Reason {
 	if dir == request {
-		return p.Translate(&f.local, &f.real, f.localPort, f.realPort)
+		return packet.Translate(p, &f.local, &f.real, f.localPort, f.realPort)
 	}
-	return p.Translate(&f.vip, &f.client, f.vipPort, f.clientPort)
+	return packet.Translate(p, &f.vip, &f.client, f.vipPort, f.clientPort)
 }
 
 // leave gives the packet its TTL and its link header: a router's, or where

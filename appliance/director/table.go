@@ -18,7 +18,7 @@ type Table struct {
 	used     atomic.Bool
 	byKey    map[serviceKey]*Service
 	vips     map[packet.Addr]struct{}
-	backs    map[packet.Addr]struct{} // addresses of real servers
+	ends     map[packet.Addr]struct{} // of flows: VIPs and real servers, removed ones included
 	tunnels  []*Real                  // those at the far end of one
 	filter   [vipFilterSize / 64]uint64
 	timeouts Timeouts
@@ -65,6 +65,7 @@ type Real struct {
 	RealSpec
 	Service string // the name of its virtual service
 	addr    packet.Addr
+	vip     packet.Addr
 	*tally
 }
 
@@ -96,16 +97,15 @@ func (y *tally) unused() bool { return y.Active() == 0 && y.Inactive() == 0 }
 // use. Specs are trusted: the configuration has been checked.
 func NewTable(specs []ServiceSpec, timeouts Timeouts, old *Table) *Table {
 	t := &Table{
-		byKey: map[serviceKey]*Service{}, vips: map[packet.Addr]struct{}{}, backs: map[packet.Addr]struct{}{}, timeouts: timeouts,
+		byKey: map[serviceKey]*Service{}, vips: map[packet.Addr]struct{}{}, ends: map[packet.Addr]struct{}{}, timeouts: timeouts,
 	}
 	t.inherit(old)
 	for _, spec := range specs {
 		s := &Service{ServiceSpec: spec, key: serviceKey{packet.AddrFrom(spec.VIP.Addr()), spec.VIP.Port(), spec.Proto}}
 		before := old.service(s.key)
 		for _, rs := range spec.Reals {
-			r := t.put(&Real{RealSpec: rs, Service: spec.Name, addr: packet.AddrFrom(rs.Addr.Addr()), tally: before.tallyOf(rs)})
+			r := t.put(&Real{RealSpec: rs, Service: spec.Name, addr: packet.AddrFrom(rs.Addr.Addr()), vip: s.key.vip, tally: before.tallyOf(rs)})
 			s.reals = append(s.reals, r)
-			t.backs[r.addr] = struct{}{}
 			if r.Encap != nil {
 				t.tunnels = append(t.tunnels, r)
 			}
@@ -115,6 +115,11 @@ func NewTable(specs []ServiceSpec, timeouts Timeouts, old *Table) *Table {
 		t.byKey[s.key] = s
 		t.vips[s.key.vip] = struct{}{}
 		t.filterAdd(&s.key.vip)
+	}
+	for _, r := range t.reals {
+		if r != nil {
+			t.ends[r.addr], t.ends[r.vip] = struct{}{}, struct{}{}
+		}
 	}
 	return t
 }
@@ -207,9 +212,14 @@ func (t *Table) IsVIP(a *packet.Addr) bool {
 	return ok
 }
 
-// isBack reports whether a real server has this address.
-func (t *Table) isBack(a *packet.Addr) bool {
-	_, ok := t.backs[*a]
+// hasEnd reports whether a packet may belong to a flow: it goes to a VIP, or to
+// one that was removed while flows to it go on, or it comes from a real server
+// of such a service.
+func (t *Table) hasEnd(src, dst *packet.Addr) bool {
+	if _, ok := t.ends[*src]; ok || t.IsVIP(dst) {
+		return true
+	}
+	_, ok := t.ends[*dst]
 	return ok
 }
 

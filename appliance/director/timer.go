@@ -17,22 +17,29 @@ func tickOf(now time.Duration) tick { return tick(now / tickLength) }
 type listID uint16
 
 const (
-	wheelSlots           = 4096 // 17 minutes; a longer timeout goes round again
-	synSentQueue  listID = wheelSlots
-	synRecvQueue  listID = wheelSlots + 1
-	unrepliedUDP  listID = wheelSlots + 2
-	lists                = wheelSlots + 3
-	unlinked      listID = lists
-	touchInterval        = 4 // ticks between moves of a flow to its queue's end
+	wheelSlots = 4096 // 17 minutes; a longer timeout goes round again
+	queues     = 6
+	lists      = wheelSlots + queues
+	unlinked   = listID(lists)
+	touchTicks = 4 // between moves of a flow to its queue's end
+	firstQueue = listID(wheelSlots)
+	noQueue    = unlinked
 )
 
-// queues in the order in which eviction takes from them.
-var queues = [...]listID{synSentQueue, synRecvQueue, unrepliedUDP}
+// queueOf is the queue of the flows in a state that is not worth keeping when
+// the table is full: those that nobody has answered yet, and those that are
+// over. All flows of a queue have one timeout, so its head is its oldest.
+var queueOf = [numStates]listID{
+	SynSent: firstQueue, SynRecv: firstQueue + 1, UDPNew: firstQueue + 2,
+	LastAck: firstQueue + 3, TimeWait: firstQueue + 4, Closed: firstQueue + 5,
+	Established: noQueue, FinWait: noQueue, CloseWait: noQueue, UDPReplied: noQueue,
+}
 
 // timers are a shard's lists of flows, linked through the flows themselves.
 type timers struct {
 	heads, tails []ref
-	cursor       tick // the slot that expire visits next
+	cursor       tick        // the slot that expire visits next
+	lengths      [queues]int // of the queues
 }
 
 func (m *timers) init() {
@@ -49,6 +56,9 @@ func (s *shard) link(f *flow, l listID) {
 		m.heads[l] = f.self
 	}
 	m.tails[l] = f.self
+	if l >= firstQueue {
+		m.lengths[l-firstQueue]++
+	}
 }
 
 func (s *shard) unlink(f *flow) {
@@ -63,22 +73,20 @@ func (s *shard) unlink(f *flow) {
 	} else {
 		m.tails[f.list] = f.prev
 	}
+	if f.list >= firstQueue {
+		m.lengths[f.list-firstQueue]--
+	}
 	f.list = unlinked
 }
 
-// arm links f where its end will be noticed: flows without an answer in the
-// queue of their state, all others in the wheel slot of their deadline.
+// arm links f where its end will be noticed: in the queue of its state, if that
+// has one, else in the wheel slot of its deadline.
 func (s *shard) arm(f *flow, tbl *Table) {
-	switch f.state {
-	case SynSent:
-		s.link(f, synSentQueue)
-	case SynRecv:
-		s.link(f, synRecvQueue)
-	case UDPNew:
-		s.link(f, unrepliedUDP)
-	default:
-		s.link(f, s.slot(f.deadline(tbl)))
+	if q := queueOf[f.state]; q != noQueue {
+		s.link(f, q)
+		return
 	}
+	s.link(f, s.slot(f.deadline(tbl)))
 }
 
 // slot is the wheel slot of a deadline; one that lies beyond the wheel, or that
@@ -103,17 +111,23 @@ func (s *shard) enter(f *flow, st State, now tick, tbl *Table) {
 	s.arm(f, tbl)
 }
 
-// evict makes room by taking the oldest flow that nobody has answered yet. It
-// reports false if all flows of the shard are established.
+// evict makes room by taking the oldest flow of the longest queue: whatever
+// fills the table pays for it, a flood of datagrams not with handshakes. It
+// reports false if all flows of the shard are worth keeping.
 func (s *shard) evict(tbl *Table) bool {
-	for _, q := range queues {
-		if r := s.timer.heads[q]; r != 0 {
-			s.remove(s.flows.at(r), tbl)
-			s.count.evicted++
-			return true
+	longest := 0
+	for q, n := range s.timer.lengths {
+		if n > s.timer.lengths[longest] {
+			longest = q
 		}
 	}
-	return false
+	r := s.timer.heads[firstQueue+listID(longest)]
+	if r == 0 {
+		return false
+	}
+	s.remove(s.flows.at(r), tbl)
+	s.count.evicted++
+	return true
 }
 
 // expireBatch bounds how many flows one hold of a shard's lock ends: some 200 µs.
@@ -125,17 +139,17 @@ func (t *flowTable) expire(now time.Duration, tbl *Table) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		for again := true; again; {
-			s.mu.Lock()
 			again = s.expireSome(tickOf(now), tbl)
-			s.mu.Unlock()
 		}
 	}
 }
 
 // expireSome reports whether there may be more to do.
 func (s *shard) expireSome(now tick, tbl *Table) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	left := expireBatch
-	for _, q := range queues {
+	for q := firstQueue; q < lists; q++ {
 		for r := s.timer.heads[q]; r != 0 && left > 0; r = s.timer.heads[q] {
 			f := s.flows.at(r)
 			if f.deadline(tbl) > now {
