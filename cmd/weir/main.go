@@ -71,7 +71,7 @@ Exit codes: 0 done, 1 the answer is no or the input is bad, 2 wrong usage.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(fmt.Errorf("%w: see `%s --help`", err, c.CommandPath()))
 	})
-	root.AddCommand(newRun(), newCheck(), newShow(), newExplain(), newApply(), newDemo(), newVersion())
+	root.AddCommand(newRun(), newCheck(), newShow(), newExplain(), newApply(), newDemo(), newDecap(), newVersion())
 	root.SetHelpCommand(newHelp())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
