@@ -94,6 +94,13 @@ func TestBridge(t *testing.T) {
 			out lan: arp who-has 10.0.0.100 tell 10.0.0.100 mac lan>all
 			out wan: arp who-has 10.0.0.100 tell 10.0.0.100 mac lan>all
 			count lan spoofed-source=1`},
+		{"a packet to a group crosses and is heard by the stack", `
+			in  lan: icmp 2001:db8:a::9 > ff02::1 echo id 1 seq 1 mac client>nodes
+			out lan: icmp 2001:db8:a::2 > ff02::1:ff00:9 neighbour-solicit 2001:db8:a::9 link lan mac lan>33:33:ff:00:00:09
+			out wan: icmp 2001:db8:a::9 > ff02::1 echo id 1 seq 1 mac client>nodes
+			out wan: icmp 2001:db8:a::2 > ff02::1:ff00:9 neighbour-solicit 2001:db8:a::9 link lan mac lan>33:33:ff:00:00:09
+			in  lan: icmp 2001:db8:a::9 > 2001:db8:a::2 neighbour-advert 2001:db8:a::9 solicited override link client mac client>lan
+			out lan: icmp 2001:db8:a::2 > 2001:db8:a::9 echo-reply id 1 seq 1 mac lan>client`},
 		{"a packet for others in a frame for the stack is not routed", `
 			in  lan: udp 10.0.0.9:1 > 10.0.0.11:1 mac client>lan
 			count lan not-forwarding=1`},
