@@ -18,6 +18,8 @@ type kernelWorld struct {
 	weir     *namespace // a node's, or its own
 	bridges  *namespace // nil until a segment needs it
 
+	tunnels []*tunnelEnd
+
 	alive    context.Context // ends with Close
 	end      context.CancelFunc
 	watchers sync.WaitGroup // end with alive
@@ -63,6 +65,9 @@ func (w *kernelWorld) build() error {
 	if err := w.wire(); err != nil {
 		return err
 	}
+	if err := w.openTunnels(); err != nil {
+		return err
+	}
 	return w.watchTAPs()
 }
 
@@ -105,6 +110,9 @@ func nodeSysctls(n *Node) map[string]string {
 			"ipv6/conf/" + conf + "/router_solicitations": "0",
 		})
 	}
+	if len(n.Loopback) > 0 { // answer for what the interface has, and speak as that only
+		s["ipv4/conf/all/arp_ignore"], s["ipv4/conf/all/arp_announce"] = "1", "2"
+	}
 	maps.Copy(s, n.Sysctls)
 	return s
 }
@@ -139,12 +147,12 @@ func (w *kernelWorld) Close() error {
 	w.mu.Unlock()
 
 	w.end()
+	errs := []error{w.closeTunnels()}
 	var ending sync.WaitGroup
 	for _, p := range running {
 		ending.Go(p.Stop)
 	}
 	ending.Wait()
-	var errs []error
 	for _, c := range captures {
 		errs = append(errs, c.Stop())
 	}

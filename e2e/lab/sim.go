@@ -69,10 +69,19 @@ func (w *simWorld) node(n *Node) (*simHost, error) {
 		}
 		c.Gateways = append(c.Gateways, r.Via)
 	}
-	c.Device = w.plug(n, n.Interfaces[0]).Device
+	d, err := newBackDoor(w.plug(n, n.Interfaces[0]).Device, n)
+	if err != nil {
+		return nil, err
+	}
+	c.Device = d
 	h, err := simnet.NewHost(c)
 	if err != nil {
 		return nil, err
+	}
+	for _, a := range n.Loopback {
+		if err := h.Stack().AddVIP(a); err != nil {
+			return nil, errors.Join(err, h.Close())
+		}
 	}
 	return &simHost{world: w, node: n, host: h}, nil
 }

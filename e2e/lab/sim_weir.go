@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"weir/netstack/device"
@@ -70,10 +71,11 @@ func (p *simPlace) Open(c device.Config) (device.Device, error) {
 // what is for a VIP, and what comes from real servers.
 func (p *simPlace) steering(tun string) []simnet.Rule {
 	var rules []simnet.Rule
-	for _, a := range p.world.topology.Weir.VIPs {
+	weir := p.world.topology.Weir
+	for _, a := range slices.Concat(weir.VIPs, weir.Pool) {
 		rules = append(rules, simnet.Rule{Dst: netip.PrefixFrom(a, a.BitLen()), Out: tun})
 	}
-	for _, a := range p.world.topology.Weir.Reals {
+	for _, a := range weir.Reals {
 		rules = append(rules, simnet.Rule{Src: netip.PrefixFrom(a, a.BitLen()), Out: tun})
 	}
 	return rules

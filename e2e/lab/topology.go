@@ -35,6 +35,12 @@ type Node struct {
 	Interfaces []Interface
 	Routes     []Route
 	Forward    bool
+	// Loopback are addresses that the node has without answering for them on
+	// its segments: the VIPs of a real server that answers clients itself.
+	Loopback []netip.Addr
+	// Decap are the networks of directors whose tunnels, of all formats, the
+	// node opens for packets to its Loopback addresses.
+	Decap []netip.Prefix
 	// Sysctls are written in the kernel world only, below /proc/sys/net of the
 	// node's own namespace: "ipv4/tcp_max_tw_buckets": "2048".
 	Sysctls map[string]string
@@ -59,6 +65,11 @@ type Attachment struct {
 	// weir is a station of its own with TAPs on segments.
 	Node  string
 	Ports []Port
+	// Topology is what weir's configuration calls it; empty: host where Node is
+	// set, else routed.
+	Topology string
+	// Pool are source addresses for fullnat, as a configuration lists them.
+	Pool []netip.Addr
 	// VIPs are the addresses weir serves, and Reals those it serves them with.
 	// In the kernel world weir itself steers them into its TUN; a simulated
 	// host has nobody to do it and is built with the steering in place.
@@ -234,6 +245,9 @@ func (a *Attachment) config(manage bool) string {
 	if a.Node != "" {
 		topology, kind = "host", "tun"
 	}
+	if a.Topology != "" {
+		topology = a.Topology
+	}
 	var c strings.Builder
 	fmt.Fprintf(&c, "topology: %s\nports:\n", topology)
 	for _, p := range a.Ports {
@@ -241,10 +255,18 @@ func (a *Attachment) config(manage bool) string {
 		if !p.MAC.IsZero() {
 			fmt.Fprintf(&c, "    mac: \"%s\"\n", p.MAC)
 		}
-		c.WriteString("    addresses:\n")
+		if len(p.Addresses) > 0 {
+			c.WriteString("    addresses:\n")
+		}
 		for _, prefix := range p.Addresses {
 			fmt.Fprintf(&c, "      - \"%s\"\n", prefix)
 		}
+	}
+	if len(a.Pool) > 0 {
+		c.WriteString("pool:\n")
+	}
+	for _, addr := range a.Pool {
+		fmt.Fprintf(&c, "  - \"%s\"\n", addr)
 	}
 	if a.Node != "" && !manage {
 		c.WriteString("host: {manage: false}\n")

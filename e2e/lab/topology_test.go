@@ -42,7 +42,9 @@ func TestCheckNamesEveryFaultOfATopology(t *testing.T) {
 }
 
 func TestReadyTopologiesNumberEverythingAlike(t *testing.T) {
-	for _, topology := range []lab.Topology{lab.HostTopology(80, 80), lab.RoutedTopology(80, 80)} {
+	for _, topology := range []lab.Topology{
+		lab.HostTopology(80, 80), lab.RoutedTopology(80, 80), lab.BridgedTopology(80, 80), lab.OneArmTopology(80, 80),
+	} {
 		if err := topology.Check(); err != nil {
 			t.Error(err)
 		}
@@ -67,8 +69,10 @@ func TestReadyTopologiesNumberEverythingAlike(t *testing.T) {
 // What a place says of itself is the beginning of a configuration that weir
 // accepts, in either world.
 func TestPlacesDescribeThemselvesInWeirsWords(t *testing.T) {
-	const services = "services:\n  - {name: web, vip: \"[2001:db8::10]:80\", method: nat, reals: [\"[fd00:2::11]:80\"]}\n"
-	for _, topology := range []lab.Topology{lab.HostTopology(1, 1), lab.RoutedTopology(1, 1)} {
+	const services = "services:\n  - {name: web, vip: \"[2001:db8::10]:80\", method: fullnat, reals: [\"[fd00:2::11]:80\"]}\n"
+	for _, topology := range []lab.Topology{
+		lab.HostTopology(1, 1), lab.RoutedTopology(1, 1), lab.BridgedTopology(1, 1), lab.OneArmTopology(1, 1),
+	} {
 		t.Run(topology.Name, func(t *testing.T) {
 			labtest.Run(t, topology, func(t *testing.T, w lab.World) {
 				c, err := config.Parse("lab.yaml", []byte(w.Weir().Config()+services))
@@ -85,6 +89,9 @@ func TestPlacesDescribeThemselvesInWeirsWords(t *testing.T) {
 					if got := c.Ports[i]; got.Device != want.Device || got.MAC != want.MAC || !slices.Equal(got.Addresses, want.Addresses) {
 						t.Errorf("port %d is %+v, want %+v", i, got, want)
 					}
+				}
+				if got := c.PoolAddrs(); !slices.Equal(got, topology.Weir.Pool) {
+					t.Errorf("pool %v, want %v", got, topology.Weir.Pool)
 				}
 			})
 		})

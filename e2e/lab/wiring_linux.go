@@ -217,6 +217,16 @@ func configure(n *Node) error {
 			}
 		}
 	}
+	for _, a := range n.Loopback {
+		lo, err := netlink.LinkByName("lo")
+		if err == nil {
+			addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(a, a.BitLen())), Flags: unix.IFA_F_NODAD}
+			err = netlink.AddrAdd(lo, addr)
+		}
+		if err != nil {
+			return fmt.Errorf("address %s on lo: %w", a, err)
+		}
+	}
 	for _, r := range n.Routes {
 		if err := netlink.RouteAdd(&netlink.Route{Dst: ipNet(r.To), Gw: r.Via.AsSlice()}); err != nil {
 			return fmt.Errorf("route to %s via %s: %w", r.To, r.Via, err)
