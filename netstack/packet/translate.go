@@ -221,7 +221,7 @@ func (p *Packet) sumUDP() {
 // still be there. False, and nothing changed, for ICMP that is not echo.
 func (p *Packet) crossL4(c *crossing, e *ends) bool {
 	if !p.HasL4 {
-		return p.Proto != ICMP && p.Proto != ICMPv6
+		return true
 	}
 	d := Delta{Addr: p.pseudoDelta(c)}
 	switch p.Proto {

@@ -48,6 +48,8 @@ func TestTranslate(t *testing.T) {
 		{"a wrong partial checksum stays wrong", "tcp 10.1.0.9:4000 > 192.0.2.10:80 PA partial badsum len 14", "tcp [2001:db8:7::1]:40000 > [2001:db8:7::2]:8080 PA partial badsum len 14"},
 		{"a super-packet stays one", "tcp 10.1.0.9:4000 > 192.0.2.10:80 PA df gso 1428 len 60000", "tcp [2001:db8:7::1]:40000 > [2001:db8:7::2]:8080 PA gso 1428 len 60000"},
 		{"its segments decide about DF", "tcp [2001:db8::9]:4000 > [2001:db8::a]:80 PA gso 1428 len 60000", "tcp 10.7.0.1:40000 > 10.7.0.2:8080 PA df gso 1428 len 60000"},
+		{"segments of 1,260 bytes may be fragmented", "tcp [2001:db8::9]:4000 > [2001:db8::a]:80 PA seq 7 gso 1220 len 5000", "tcp 10.7.0.1:40000 > 10.7.0.2:8080 PA seq 7 id 8691 gso 1220 len 5000"},
+		{"segments of a byte more must not", "tcp [2001:db8::9]:4000 > [2001:db8::a]:80 PA gso 1221 len 5000", "tcp 10.7.0.1:40000 > 10.7.0.2:8080 PA df gso 1221 len 5000"},
 		{"small ones may be fragmented", "udp [2001:db8::9]:4000 > [2001:db8::a]:80 gso 100 len 2000", "udp 10.7.0.1:40000 > 10.7.0.2:8080 id 300 gso 100 len 2000"},
 		{"UDP's too", "udp 10.1.0.9:4000 > 192.0.2.10:80 gso 100 len 2000", "udp [2001:db8:7::1]:40000 > [2001:db8:7::2]:8080 gso 100 len 2000"},
 

@@ -66,11 +66,11 @@ func (p *Packet) quoteEnd(q *Packet, size int) int {
 }
 
 // originalLength is the length, in bytes, that an error with extensions gives
-// its quote; without any it is 0.
+// its quote; without any it is 0. In ICMPv6 only two errors can have them.
 func (p *Packet) originalLength() int {
 	b := p.Store[p.L4 : p.L4+8]
 	switch {
-	case p.Version == 4 && b[0] != icmp4Quench:
+	case p.Version == 4:
 		return int(b[5]) * 4
 	case p.Version == 6 && (b[0] == icmp6Unreachable || b[0] == icmp6TimeExceeded):
 		return int(b[4]) * 8

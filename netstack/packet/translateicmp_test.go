@@ -126,6 +126,8 @@ func TestTranslateQuote(t *testing.T) {
 			to6 + "too-big mtu 1420 cut 48 (tcp [2001:db8:7::2]:8080 > [2001:db8:7::1]:40000 seq 5 len 1460)"},
 		{"an old router's MTU is guessed from the packet's size", error4 + "frag-needed mtu 0 cut 28 (tcp 10.1.0.9:4000 > 10.2.0.2:80 df len 1460)",
 			to6 + "too-big mtu 1492 cut 48 (tcp [2001:db8:7::2]:8080 > [2001:db8:7::1]:40000 len 1460)"},
+		{"of just that size is not what fits", error4 + "frag-needed mtu 0 cut 28 (tcp 10.1.0.9:4000 > 10.2.0.2:80 df len 1452)",
+			to6 + "too-big mtu 1280 cut 48 (tcp [2001:db8:7::2]:8080 > [2001:db8:7::1]:40000 len 1452)"},
 		{"with tags", error4 + "time-exceeded (tcp 10.1.0.9:4000 > 10.2.0.2:80 SA ttl 0)" + mac + " vlan 7",
 			to6 + "time-exceeded (tcp [2001:db8:7::2]:8080 > [2001:db8:7::1]:40000 SA ttl 0)" + mac + " vlan 7"},
 		{"of a ping", error4 + "unreachable port (icmp 10.1.0.9 > 10.2.0.2 echo id 7 seq 1 len 9)",
@@ -167,9 +169,10 @@ func TestTranslateCutsExtensions(t *testing.T) {
 	}{
 		{"128 bytes, counted in words of 4", error4 + "time-exceeded (udp 10.1.0.9:4000 > 10.2.0.2:53 len 300)", 5, 32, 128 + 20},
 		{"128 bytes, counted in words of 8", error6 + "time-exceeded (udp [2001:db8::9]:4000 > [2001:db8::2]:53 len 300)", 4, 16, 128 - 20},
+		{"in the other error that can have them", error6 + "unreachable port (udp [2001:db8::9]:4000 > [2001:db8::2]:53 len 300)", 4, 16, 128 - 20},
 		{"less than 128", error4 + "time-exceeded (udp 10.1.0.9:4000 > 10.2.0.2:53 len 300)", 5, 31, 328 + 20},
 		{"more than there is", error4 + "time-exceeded (udp 10.1.0.9:4000 > 10.2.0.2:53 len 300)", 5, 255, 328 + 20},
-		{"in a message that has none", error6 + "too-big mtu 1400 (udp [2001:db8::9]:4000 > [2001:db8::2]:53 len 300)", 7, 0, 348 - 20},
+		{"in a message that has none", error6 + "too-big mtu 1400 (udp [2001:db8::9]:4000 > [2001:db8::2]:53 len 300)", 4, 16, 348 - 20},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -204,7 +207,30 @@ func TestTranslateCutsBehindTheQuote(t *testing.T) {
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
 	fixIPv4(b)
 	want := to6 + "time-exceeded (udp [2001:db8:7::2]:8080 > [2001:db8:7::1]:40000 len 64)"
-	judgeTranslation(t, parsed(t, b, packet.LinkRaw), want)
+	p := parsed(t, b, packet.LinkRaw)
+	judgeTranslation(t, p, want)
+	if n := len(p.PayloadBytes()); n != 40+8+64 {
+		t.Errorf("the quote has %d bytes", n)
+	}
+}
+
+// Extension headers may fill the least length of an extended message's quote;
+// the ports behind them are kept all the same.
+func TestTranslateKeepsPortsBehindLongHeaders(t *testing.T) {
+	quote := edits(chainOf(packet.DSTOPTS), setBytes(41, 16))(bytesOf(t, udp6))
+	quote = append(quote[:48:48], append(make([]byte, 16*8), quote[48:]...)...)
+	binary.BigEndian.PutUint16(quote[4:], uint16(len(quote)-40))
+	b := append(bytesOf(t, error6+"time-exceeded"), quote...)
+	binary.BigEndian.PutUint16(b[4:], uint16(len(b)-40))
+	b[44] = 16 // words of 8 bytes
+	p := parsed(t, b, packet.LinkRaw)
+	if r := translate(p); r != packet.OK {
+		t.Fatal(r)
+	}
+	const want = "time-exceeded ipid 41281 badsum cut 40 (udp 10.7.0.2:8080 > 10.7.0.1:40000 id 45056 len 64)"
+	if p.String() != to4+want {
+		t.Errorf("became %s", p)
+	}
 }
 
 // What is there of a cut quote's checksum is what the whole would have.
