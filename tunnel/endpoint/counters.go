@@ -45,21 +45,22 @@ func (c Counters) String() string {
 
 // tally is Counters in the making. One goroutine adds, any may read.
 type tally struct {
-	packets, bytes, writes atomic.Uint64
-	formats                [8]atomic.Uint64 // by tunnel.Type
-	drops                  [packet.NumReasons]atomic.Uint64
+	bytes, writes atomic.Uint64
+	formats       [8]atomic.Uint64 // packets, by tunnel.Type
+	drops         [packet.NumReasons]atomic.Uint64
 }
 
 func (t *tally) drop(r packet.Reason) { t.drops[r].Add(1) }
 
 func (t *tally) snapshot() Counters {
 	c := Counters{
-		Packets: t.packets.Load(), Bytes: t.bytes.Load(), Writes: t.writes.Load(),
+		Bytes: t.bytes.Load(), Writes: t.writes.Load(),
 		Formats: map[string]uint64{}, Drops: map[string]uint64{},
 	}
 	for _, f := range tunnel.Types {
 		if n := t.formats[f].Load(); n > 0 {
 			c.Formats[f.String()] = n
+			c.Packets += n
 		}
 	}
 	for r := range packet.NumReasons {

@@ -177,6 +177,53 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestGarbage sends what is no tunnel packet but in its outer header, from a
+// director, to every socket. Nothing is delivered, and what comes next is.
+func TestGarbage(t *testing.T) {
+	w := newWorld(t)
+	e, _ := w.start(Config{VIPs: []netip.Addr{vip4, vip6}})
+	server := w.listen(4)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		for _, version := range []uint8{4, 6} {
+			src, dst := ends(version)
+			for _, o := range []outer{
+				{proto: packet.IPIP}, {proto: packet.IPv6}, {proto: packet.GRE},
+				{proto: packet.UDP, sport: 50000, dport: tunnel.PortGUE}, {proto: packet.UDP, sport: 50000, dport: tunnel.PortVXLAN},
+			} {
+				o.src, o.dst, o.tos = packet.AddrFrom(src), packet.AddrFrom(dst), uint8(rng.Uint32())
+				garbage := make([]byte, rng.IntN(1400))
+				for i := range garbage {
+					garbage[i] = byte(rng.Uint32())
+				}
+				if len(garbage) > 0 && rng.IntN(2) == 0 {
+					garbage[0] = []byte{0x45, 0x60, 0, 8}[rng.IntN(4)]
+				}
+				p := new(packet.Packet)
+				p.Load(garbage)
+				o.wrap(p)
+				p.Parse(packet.LinkRaw)
+				w.send(p)
+			}
+		}
+	}
+	p := build(t, "udp 198.51.100.9:4000 > 192.0.2.10:53 len 4")
+	must(t, reason(encap(t, tunnel.VXLAN, 6).Push(p, 1)))
+	w.send(p)
+	_, _, err := server.ReadFrom(make([]byte, 100))
+	must(t, err)
+	w.await(func() bool { // other sockets may still have some
+		drops := uint64(0)
+		for _, n := range e.Counters().Drops {
+			drops += n
+		}
+		return drops == 300*2*5
+	})
+	if c := e.Counters(); c.Packets != 1 {
+		t.Errorf("counters: %+v", c)
+	}
+}
+
 // reason is an error, so that a row can end the test.
 func reason(r packet.Reason) error {
 	if r != packet.OK {

@@ -190,7 +190,7 @@ func TestKernelVXLAN(t *testing.T) {
 					must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: vx.Attrs().Index, Dst: single(vip)}))
 					must(t, netlink.NeighSet(&netlink.Neigh{LinkIndex: vx.Attrs().Index, State: netlink.NUD_PERMANENT, IP: vip.AsSlice(), HardwareAddr: mac[:]}))
 				}
-				awaitRoute(t, client6, vip6)
+				awaitRoute(t, client6, vip6, unix.RTN_UNICAST)
 			})
 			w.converse(inner)
 			t.Logf("%+v", e.Counters())

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -91,6 +92,11 @@ func (k *kernel) prepare(vips []netip.Addr) error {
 // hold puts the VIPs on lo. ARP comes first: else there would be a moment in
 // which this host answers for a VIP.
 func (k *kernel) hold(vips []netip.Addr) error {
+	// A new namespace's lo is down, and then nobody's VIP. It is left up: who
+	// knows who uses it by the time that this ends.
+	if err := k.nl.LinkSetUp(k.lo); err != nil {
+		return fmt.Errorf("host: set lo up: %w%s", err, hint(err))
+	}
 	if slices.ContainsFunc(vips, netip.Addr.Is4) {
 		if err := k.holdARP(); err != nil {
 			return err
@@ -169,7 +175,26 @@ func (k *kernel) holdVIP(a netip.Addr) error {
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("host: put the VIP %s on lo: %w%s", a, err, hint(err))
 	}
-	return nil
+	return k.await(a)
+}
+
+// awaitLimit is how long the kernel may take over an address.
+const awaitLimit = 5 * time.Second
+
+// await returns when the kernel takes packets for a. For IPv6 that is some
+// milliseconds after the address was added, even without duplicate address
+// detection: a worker adds the route. Until then it would tell clients that
+// there is none.
+func (k *kernel) await(a netip.Addr) error {
+	for end := time.Now().Add(awaitLimit); ; time.Sleep(time.Millisecond) {
+		routes, err := k.nl.RouteGet(a.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("host: the VIP %s is on lo, but the kernel takes no packets for it: look at `ip route get %s` and net.ipv6.conf.lo.disable_ipv6", a, a)
+		}
+	}
 }
 
 // dropVIP takes a off lo, unless somebody else has marked it too.

@@ -257,7 +257,6 @@ func (e *Endpoint) pass(j *judge, s *socket, p *packet.Packet, name, control []b
 	if r := j.decap.Pop(p); r != packet.OK {
 		return r
 	}
-	e.tally.packets.Add(1)
 	e.tally.bytes.Add(uint64(p.IPLen()))
 	e.tally.formats[s.format].Add(1)
 	unfinished(p, e.device.MTU())

@@ -120,12 +120,14 @@ func newWorld(t *testing.T) *world {
 		addAddr(t, lo, client6, 128)
 		w.tun = openTUN(t)
 		w.wire = openWire(t, w.near)
-		awaitRoute(t, client6, vip6)
+		awaitRoute(t, client6, vip6, unix.RTN_UNICAST)
+		awaitRoute(t, dip6, client6, unix.RTN_LOCAL)
 	})
 	within(t, w.real, func() {
 		neighbour(t, w.far, dip4, w.near)
 		neighbour(t, w.far, dip6, w.near)
-		awaitRoute(t, rip6, client6)
+		awaitRoute(t, rip6, client6, unix.RTN_UNICAST)
+		awaitRoute(t, addr("::1"), rip6, unix.RTN_LOCAL)
 	})
 	return w
 }
@@ -138,13 +140,14 @@ func neighbour(t *testing.T, link netlink.Link, a netip.Addr, other netlink.Link
 	}))
 }
 
-// awaitRoute waits until the kernel sends from one address to another. IPv6 does so only some time
+// awaitRoute waits until the kernel routes from one address to another, to
+// itself or elsewhere. IPv6 does so only some time
 // after a link has come up: a worker sees to it.
-func awaitRoute(t *testing.T, from, to netip.Addr) {
+func awaitRoute(t *testing.T, from, to netip.Addr, kind int) {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		_, err := netlink.RouteGetWithOptions(to.AsSlice(), &netlink.RouteGetOptions{SrcAddr: from.AsSlice()})
-		if err == nil {
+		routes, err := netlink.RouteGetWithOptions(to.AsSlice(), &netlink.RouteGetOptions{SrcAddr: from.AsSlice()})
+		if err == nil && routes[0].Type == kind {
 			return
 		}
 		if time.Now().After(end) {
