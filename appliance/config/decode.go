@@ -51,7 +51,7 @@ func readPort(c cursor) portDraft {
 		p.kind, p.device = set(tap, PortTAP), tap.device()
 	case tun.written():
 		p.kind, p.device = set(tun, PortTUN), tun.device()
-	case o.values != nil:
+	case o.lacks("tap", "tun"):
 		o.fault(`missing key "tap" or "tun": the device that weir creates`)
 	}
 	p.bridge = o.get("bridge").device()
@@ -67,7 +67,7 @@ func readRoute(c cursor) routeDraft {
 	r := routeDraft{place: o.place}
 	r.to = o.need("to").prefix()
 	via, port := o.get("via"), o.get("port")
-	if !via.written() && !port.written() && o.values != nil {
+	if o.lacks("via", "port") {
 		o.fault(`missing key "via" (the next hop's address) or "port" (to is on that port's own segment)`)
 	}
 	r.via = via.addr()
@@ -134,7 +134,7 @@ func readCheck(o object) checkDraft {
 		k.kind = set(tcp, CheckTCP)
 	case http.written():
 		k.kind, k.path = set(http, CheckHTTP), http.urlPath()
-	case o.values != nil:
+	case o.lacks("tcp", "http"):
 		o.fault(`missing key "tcp" or "http": what the check asks`)
 	}
 	k.interval = o.get("interval").duration(minTimeout, time.Hour)
