@@ -187,7 +187,7 @@ type task interface {
 }
 
 func (a *Appliance) tasks() []task {
-	list := []task{a.stack, after{a.stack.Ready(), a.segment}}
+	list := []task{a.stack, a.steering, after{a.stack.Ready(), a.segment}}
 	if a.server != nil {
 		list = append(list, a.server)
 	}
