@@ -120,24 +120,28 @@ func untilUDP(t testing.TB, w lab.World, address string) time.Duration {
 	return 0
 }
 
-// joined waits until weir's TAPs are in their segments: the lab puts them there
-// when they appear, in its own time. What is sent before goes nowhere.
-func joined(t testing.TB, w lab.World) {
+// joined waits until TAPs of weir's, or all of them, are in their segments: the
+// lab puts them there when they appear, in its own time. What is sent before
+// goes nowhere.
+func joined(t testing.TB, w lab.World, taps ...string) {
 	t.Helper()
 	if onHost(w) {
 		return
 	}
+	if taps == nil {
+		taps = devices(w)
+	}
 	eventually(t, "weir's TAPs are not in their segments", func() bool {
 		in := 0
 		inPlace(t, w, func() error {
-			for _, name := range []string{"weir0", "weir1"} {
+			for _, name := range taps {
 				if l, err := netlink.LinkByName(name); err == nil && l.Attrs().MasterIndex != 0 {
 					in++
 				}
 			}
 			return nil
 		})
-		return in == 2
+		return in == len(taps)
 	})
 }
 
