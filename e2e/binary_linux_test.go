@@ -36,8 +36,8 @@ var built = sync.OnceValues(func() (string, error) {
 	return file, nil
 })
 
-// binary is the path of weir.
-func binary(t testing.TB) string {
+// executable is the path of weir.
+func executable(t testing.TB) string {
 	t.Helper()
 	file, err := built()
 	if err != nil {
@@ -50,7 +50,7 @@ func binary(t testing.TB) string {
 // a program.
 func inKernel(t *testing.T, scenario func(t *testing.T, w lab.World)) {
 	labtest.RequireKernel(t)
-	binary(t)
+	executable(t)
 	for _, topology := range topologies {
 		t.Run(topology.Name, func(t *testing.T) { oneKernel(t, topology, scenario) })
 	}
@@ -59,7 +59,7 @@ func inKernel(t *testing.T, scenario func(t *testing.T, w lab.World)) {
 // oneKernel runs a scenario in the kernel world of one topology.
 func oneKernel(t *testing.T, topology lab.Topology, scenario func(t *testing.T, w lab.World)) {
 	labtest.RequireKernel(t)
-	binary(t)
+	executable(t)
 	labtest.NoLeaks(t)
 	scenario(t, labtest.Kernel(t, topology))
 }
@@ -76,7 +76,7 @@ func weir(t testing.TB, args ...string) answer {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	var out, errors bytes.Buffer
-	cmd := exec.CommandContext(ctx, binary(t), args...)
+	cmd := exec.CommandContext(ctx, executable(t), args...)
 	cmd.Stdout, cmd.Stderr = &out, &errors
 	err := cmd.Run()
 	if ctx.Err() != nil {
@@ -119,7 +119,7 @@ func (p *program) start(t testing.TB, w lab.World, how ...func(*exec.Cmd)) {
 	t.Helper()
 	p.out.clear()
 	p.log.clear()
-	cmd := exec.Command(binary(t), "run", p.file, "--socket", p.socket)
+	cmd := exec.Command(executable(t), "run", p.file, "--socket", p.socket)
 	cmd.Stdout, cmd.Stderr = &p.out, &p.log
 	for _, f := range how {
 		f(cmd)
