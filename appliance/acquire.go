@@ -57,9 +57,10 @@ func (a *Appliance) acquire(cfg *config.Config) error {
 	if a.stack, err = netstack.New(stackConfig(cfg, devices, a)); err != nil {
 		return err
 	}
+	a.onClose(a.memory.free) // behind the stack's end: its loops use it
 	a.onClose(a.stack.Close)
 	a.segment = announce.NewSegment(a.stack.Announce)
-	a.director = director.New(director.Options{Network: a.stack, MaxFlows: cfg.Limits.Flows, Seed: a.seed(), Memory: hugeMemory})
+	a.director = director.New(director.Options{Network: a.stack, MaxFlows: cfg.Limits.Flows, Seed: a.seed(), Memory: a.memory.take})
 	a.director.SetTable(director.NewTable(specs(cfg.Services), timeouts(cfg.Timeouts), nil))
 	a.stack.SetHook(a.director)
 	for _, vip := range cfg.VIPs() {

@@ -55,6 +55,7 @@ type Appliance struct {
 	ports    []port // of netstack, in the order of their ids
 	stack    *netstack.Stack
 	director *director.Director
+	memory   memory // of director
 	segment  *announce.Segment
 	server   *control.Server // nil: no operators
 
