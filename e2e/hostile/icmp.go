@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 )
@@ -34,6 +35,27 @@ func (k *kit) reply(src netip.Addr, port uint16) []byte {
 	return k.packet(h, k.sealed(h, segment(k.stage.TCP, port, syn|ack, k.mark())))
 }
 
+// redirect says that an address is better reached by way of the attacker.
+func (k *kit) redirect(h header, code uint8, about netip.Addr, quote []byte) []byte {
+	if k.six == 0 {
+		return k.packet(h, k.message(h, 5, code, binary.BigEndian.Uint32(k.stage.Src[0].AsSlice()), quote))
+	}
+	return k.packet(h, k.message(h, 137, 0, 0, slices.Concat(k.stage.Src[1].AsSlice(), about.AsSlice(), quote)))
+}
+
+// Redirect is a frame that tells a VIP to reach a client of its TCP service by
+// way of the attacker.
+func (s Stage) Redirect(client netip.AddrPort) []byte {
+	k := &kit{Generator: NewGenerator(s)}
+	if client.Addr().Is6() {
+		k.six = 1
+	}
+	said := header{src: s.VIP[k.six], dst: client.Addr(), proto: tcp}
+	quote := k.packet(said, k.sealed(said, segment(s.TCP, client.Port(), ack, nil)))
+	k.ip("icmp-redirect", k.redirect(header{proto: k.icmpProto(), ttl: 255}, 1, client.Addr(), quote))
+	return k.frames[0].Data
+}
+
 var icmpClasses = []Class{
 	simple("icmp-quote", "an ICMP error whose quote is missing, cut short, no packet, or one that others sent", "icmp-bad-quote", func(k *kit) []byte {
 		q := k.reply(k.stage.VIP[k.six], k.strangePort())
@@ -60,14 +82,8 @@ var icmpClasses = []Class{
 		if k.turn(2) == 1 {
 			h.dst = k.stage.Own[k.six][0]
 		}
-		q := k.reply(h.dst, k.strangePort())
-		if k.six == 0 {
-			gateway := k.stage.Src[0].As4()
-			rest := uint32(gateway[0])<<24 | uint32(gateway[1])<<16 | uint32(gateway[2])<<8 | uint32(gateway[3])
-			return k.packet(h, k.message(h, 5, uint8(k.i/4%4), rest, q))
-		}
-		target, about := k.stage.Src[1].As16(), k.stage.Own[1][len(k.stage.Own[1])-1].As16()
-		return k.packet(h, k.message(h, 137, 0, 0, slices.Concat(target[:], about[:], q)))
+		about := k.stage.Own[k.six][len(k.stage.Own[k.six])-1]
+		return k.redirect(h, uint8(k.i/4%4), about, k.reply(h.dst, k.strangePort()))
 	}),
 	simple("icmp-type", "ICMP to a VIP that is neither echo nor an error: timestamps, masks, routers, groups, unknown types", "unknown-icmp", func(k *kit) []byte {
 		types := [2][]uint8{{0, 1, 9, 10, 13, 14, 15, 17, 18, 30, 42, 253}, {129, 130, 131, 132, 138, 139, 140, 143, 200, 255}}[k.six]
