@@ -22,6 +22,9 @@ func (w *worker) ingress(now time.Duration, in *port, p *packet.Packet) {
 		w.arp(now, in, p)
 	case in.link == packet.LinkEthernet && isDiscovery(p):
 		w.ndp(now, in, p)
+	case w.s.fromBroadcast(p):
+		// Before the hook, which knows of no subnets, could answer everybody.
+		w.drop(now, in, p, packet.Dropped(packet.Martian))
 	case w.s.hook == nil:
 		w.pass(now, in, p)
 	default:

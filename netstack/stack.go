@@ -22,6 +22,7 @@ import (
 type Stack struct {
 	ports      []*port
 	routes     *routeTable
+	broadcasts []packet.Addr // of all ports' IPv4 networks
 	forwarding bool
 	log        *slog.Logger
 	clock      func() time.Duration
@@ -102,6 +103,7 @@ func build(cfg Config) (*Stack, error) {
 		p.nic.stack = s
 		s.ports = append(s.ports, p)
 	}
+	s.broadcasts = broadcastsOf(s.ports)
 	s.owners.Store(ownersOf(s.ports))
 	if s.host, err = newHost(s.ports, routes); err != nil {
 		s.host.Destroy()
