@@ -75,8 +75,6 @@ func (s *Stack) Counters() Counters {
 	for _, p := range s.ports {
 		c.Ports = append(c.Ports, p.snapshot())
 	}
-	s.resolver.mu.Lock()
-	c.Contests = s.resolver.table.contests
-	s.resolver.mu.Unlock()
+	s.resolver.locked(func(table *neighbours, _ *hold) { c.Contests = table.contests })
 	return c
 }
