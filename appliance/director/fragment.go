@@ -13,7 +13,10 @@ const (
 	fragDatagrams = 4096
 	fragPieces    = 64              // of one datagram: 64 KiB at an MTU of 1,500 are 45
 	fragLife      = 5 * time.Second // from a datagram's first fragment to arrive
-	fragHoldBytes = holdBytes * 3 / 4
+	// Their share of the hold: the rest is for what waits for next hops, and for
+	// what is ready and not yet taken.
+	fragHoldBytes  = holdBytes * 3 / 4
+	fragHoldFrames = holdFrames * 3 / 4
 )
 
 // fragKey names a datagram (RFC 791 3.2, RFC 8200 4.5).
@@ -76,7 +79,8 @@ type fragments struct {
 	held  *hold
 	known map[fragKey]*datagram
 	order []*datagram // by age
-	bytes int         // held by all
+	// held by all
+	bytes, frames int
 }
 
 func newFragments(h *hold) *fragments {
@@ -211,7 +215,7 @@ func (dg *datagram) enter(s span, more bool) packet.Reason {
 // all hold too much, the oldest datagrams that wait are given up.
 func (g *fragments) wait(in packet.PortID, p *packet.Packet, dg *datagram) packet.Verdict {
 	n := len(p.Bytes())
-	for g.bytes+n > fragHoldBytes {
+	for g.bytes+n > fragHoldBytes || g.frames >= fragHoldFrames {
 		oldest := g.oldestWaiting()
 		if oldest == nil || oldest == dg {
 			return packet.Dropped(packet.FragLimit)
@@ -225,6 +229,7 @@ func (g *fragments) wait(in packet.PortID, p *packet.Packet, dg *datagram) packe
 	dg.waiting = append(dg.waiting, f)
 	dg.bytes += n
 	g.bytes += n
+	g.frames++
 	return packet.Verdict{Action: packet.Hold, Reason: packet.FragWait}
 }
 
@@ -266,6 +271,7 @@ func (g *fragments) letGo(dg *datagram) {
 	}
 	g.held.release(dg.waiting)
 	g.bytes -= dg.bytes
+	g.frames -= len(dg.waiting)
 	dg.waiting, dg.bytes = nil, 0
 }
 
