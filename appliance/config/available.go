@@ -23,6 +23,7 @@ var notBuilt = gaps(
 	"ports[].bridge",
 	"pool",
 	"control.http",
+	"timeouts.icmp",
 )
 
 // gaps reads rows of "pattern" or "pattern: word word".

@@ -16,12 +16,12 @@ const (
 	defaultVXLANPort = 4789 // RFC 7348, section 5
 )
 
-// defaultTimeouts are those of IPVS, with two exceptions that README.md
-// explains: syn-sent and icmp are shorter.
+// defaultTimeouts are those of IPVS, with exceptions that README.md explains:
+// syn-sent, syn-recv and icmp are shorter.
 var defaultTimeouts = Timeouts{
 	Established: 15 * time.Minute,
-	SynSent:     time.Minute,
-	SynRecv:     time.Minute,
+	SynSent:     30 * time.Second,
+	SynRecv:     30 * time.Second,
 	FinWait:     2 * time.Minute,
 	TimeWait:    2 * time.Minute,
 	Close:       10 * time.Second,
