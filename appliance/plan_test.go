@@ -47,7 +47,7 @@ var film = []scene{
 	{"a port's addresses", []string{"10.1.0.1/24", "10.1.0.2/24"},
 		"change port lan addresses: 10.1.0.1/24 fd00:1::1/64 -> 10.1.0.2/24 fd00:1::1/64 (needs a restart)"},
 	{"a port's MTU, MAC and queues", []string{"tap: weir0", "tap: weir0\n    mtu: 1400\n    mac: \"02:00:00:00:00:09\"\n    queues: 2"}, `
-		change port lan mtu: 1500 -> 1400 (needs a restart)
+		change port lan mtu: the device's own -> 1400 (needs a restart)
 		change port lan mac: none -> 02:00:00:00:00:09 (needs a restart)
 		change port lan queues: 1 -> 2 (needs a restart)`},
 	{"a port's name", []string{"name: lan", "name: front"}, `

@@ -114,8 +114,8 @@ func build(cfg Config) (*Stack, error) {
 
 // checkPorts refuses what the ports themselves have wrong.
 func checkPorts(ports []PortConfig) error {
-	if len(ports) == 0 || len(ports) >= int(packet.NoPort) {
-		return fmt.Errorf("netstack: %d ports; configure 1 to %d", len(ports), packet.NoPort-1)
+	if len(ports) == 0 || len(ports) > int(packet.NoPort) {
+		return fmt.Errorf("netstack: %d ports; configure 1 to %d", len(ports), packet.NoPort)
 	}
 	names := map[string]bool{}
 	for i, p := range ports {

@@ -8,7 +8,6 @@ import (
 
 // Defaults that are more than a zero. They are applied here and nowhere else.
 const (
-	defaultMTU       = 1500
 	defaultScheduler = SchedulerWRR
 	defaultWeight    = 1
 	defaultFlows     = 262144
@@ -79,7 +78,7 @@ func buildPort(d portDraft) Port {
 		Kind:   d.kind.v,
 		Device: d.device.v,
 		Bridge: d.bridge.v,
-		MTU:    d.mtu.or(defaultMTU),
+		MTU:    d.mtu.or(0),
 		MAC:    d.mac.v,
 		Queues: d.queues.or(1),
 	}

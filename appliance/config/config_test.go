@@ -40,7 +40,7 @@ func TestMinimalFileGetsEveryDefault(t *testing.T) {
 		Ports: []Port{{
 			Name: "lan", Kind: PortTUN, Device: "weir0",
 			Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")},
-			MTU:       1500, Queues: 1,
+			Queues:    1,
 		}},
 		Services: []Service{{
 			Name: "web", VIP: netip.MustParseAddrPort("192.0.2.10:80"),

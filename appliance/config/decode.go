@@ -1,17 +1,22 @@
 package config
 
-import "time"
+import (
+	"time"
 
-// Ranges of what a file may ask for.
+	"weir/netstack/packet"
+)
+
+// Ranges of what a file may ask for. Where a room that the value goes to has a
+// bound of its own, a test of package appliance holds the two together.
 const (
-	minMTU, maxMTU = 576, 65535 // RFC 791's smallest that every host takes; the length field
-	maxPorts       = 255        // a packet.PortID is a byte, and 255 means none
-	maxQueues      = 256        // the kernel's own bound for a multi-queue TAP
+	minMTU, maxMTU = 576, packet.MaxMTU // RFC 791's smallest that every host takes
+	maxPorts       = int(packet.NoPort)
+	maxQueues      = 256 // the kernel's own bound for a multi-queue TAP
 	maxFlows       = 1 << 24
 	maxWeight      = 65535
-	minTimeout     = 100 * time.Millisecond // the data path's clock ticks no finer
+	minTimeout     = 100 * time.Millisecond // shorter ones would end flows between a packet and its answer
 	maxTimeout     = 7 * 24 * time.Hour
-	maxSocketPath  = 107 // sun_path, less its final zero
+	maxSocketPath  = 90 // sun_path of every system, less the name under which the socket is made
 )
 
 // readFile reads the whole document.
