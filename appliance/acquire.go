@@ -60,9 +60,10 @@ func (a *Appliance) acquire(cfg *config.Config) error {
 	if a.stack, err = netstack.New(stackConfig(cfg, devices, a)); err != nil {
 		return err
 	}
+	a.onClose(a.memory.free) // behind the stack's end: its loops use it
 	a.onClose(a.stack.Close)
 	a.segment = announce.NewSegment(a.stack.Announce)
-	if a.director, err = newDirector(cfg, director.Options{Network: a.stack, MaxFlows: cfg.Limits.Flows, Seed: a.seed(), Memory: hugeMemory}); err != nil {
+	if a.director, err = newDirector(cfg, director.Options{Network: a.stack, MaxFlows: cfg.Limits.Flows, Seed: a.seed(), Memory: a.memory.take}); err != nil {
 		return err
 	}
 	a.stack.SetHook(a.director)

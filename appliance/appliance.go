@@ -55,6 +55,7 @@ type Appliance struct {
 	ports    []port // of netstack, in the order of their ids
 	stack    *netstack.Stack
 	director *director.Director
+	memory   memory // of director
 	segment  *announce.Segment
 	server   *control.Server // nil: no operators
 
@@ -187,7 +188,7 @@ type task interface {
 }
 
 func (a *Appliance) tasks() []task {
-	list := []task{a.stack, after{a.stack.Ready(), a.segment}}
+	list := []task{a.stack, a.steering, after{a.stack.Ready(), a.segment}}
 	if a.server != nil {
 		list = append(list, a.server)
 	}

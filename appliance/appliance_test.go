@@ -185,6 +185,14 @@ func (h *recordingHost) Extend(w announce.Want) error { return h.note("extend " 
 func (h *recordingHost) Reduce(w announce.Want) error { return h.note("reduce to " + wantText(w)) }
 func (h *recordingHost) Close() error                 { return h.note("close") }
 
+func (h *recordingHost) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (h *recordingHost) String() string                { return "host" }
+func (h *recordingHost) Ready() <-chan struct{} {
+	ready := make(chan struct{})
+	close(ready)
+	return ready
+}
+
 func wantText(w announce.Want) string {
 	var list []string
 	for _, a := range w.To {

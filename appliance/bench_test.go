@@ -34,8 +34,10 @@ func newPackets(b *testing.B, flows int) *packets {
 	if err != nil {
 		b.Fatal(err)
 	}
+	var mem memory
+	b.Cleanup(func() { _ = mem.free() })
 	ps := &packets{Director: director.New(director.Options{
-		Network: drawingOf(cfg), MaxFlows: max(flows, 1000), Seed: 9, Memory: hugeMemory,
+		Network: drawingOf(cfg), MaxFlows: max(flows, 1000), Seed: 9, Memory: mem.take,
 	})}
 	services, err := specs(cfg, cfg.Services)
 	if err != nil {

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -73,7 +74,7 @@ type drawing struct {
 func drawingOf(cfg *config.Config) drawing {
 	d := drawing{routes: routesOf(cfg), own: map[netip.Addr]bool{}, macs: map[netip.Addr]packet.MAC{}, bridged: cfg.Topology == config.TopologyBridged}
 	for _, p := range cfg.Ports {
-		drawn := port{name: p.Name, mac: p.MAC, mtu: p.MTU}
+		drawn := port{name: p.Name, mac: p.MAC, mtu: cmp.Or(p.MTU, 1500)} // a new device's
 		if p.Kind == config.PortTAP {
 			drawn.link = packet.LinkEthernet
 		}

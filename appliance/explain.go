@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -14,10 +15,13 @@ import (
 
 // Explain says what would become of a packet, given in the text form of
 // netstack/packet, and why. Nothing changes by it.
-func (a *Appliance) Explain(text string) (control.Explanation, error) {
+func (a *Appliance) Explain(text string) (x control.Explanation, err error) {
 	bridged := a.Config().Topology == config.TopologyBridged
 	e := explainer{director: a.director, network: a.stack, ports: a.ports, bridged: bridged, now: a.clock()}
-	return e.explain(text)
+	if !a.memory.use(func() { x, err = e.explain(text) }) {
+		return x, errors.New("weir has stopped: its flows are gone")
+	}
+	return x, err
 }
 
 // Explain is Appliance.Explain for a configuration that nobody runs: routes are

@@ -4,7 +4,7 @@ import "testing"
 
 func TestMemoryIsZeroedWritableAndAsLongAsAsked(t *testing.T) {
 	for _, n := range []int{4096, 2 << 20, 3<<20 + 17} {
-		m := hugeMemory(n)
+		m, from := hugeMemory(n)
 		if len(m) != n || cap(m) != n {
 			t.Fatalf("%d bytes asked, got %d of %d", n, len(m), cap(m))
 		}
@@ -15,5 +15,8 @@ func TestMemoryIsZeroedWritableAndAsLongAsAsked(t *testing.T) {
 			m[i] = 1
 		}
 		m[n-1] = 1
+		if err := from.unmap(); from != nil && err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package appliance
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -84,10 +85,17 @@ func (d *diff) port(old, new *config.Port) {
 		d.key(what, "device", fmt.Sprintf("%s %s", old.Kind, old.Device), fmt.Sprintf("%s %s", new.Kind, new.Device), restart)
 		d.key(what, "bridge", old.Bridge, new.Bridge, restart)
 		d.key(what, "addresses", old.Addresses, new.Addresses, restart)
-		d.key(what, "mtu", old.MTU, new.MTU, restart)
+		d.key(what, "mtu", mtuText(old.MTU), mtuText(new.MTU), restart)
 		d.key(what, "mac", old.MAC, new.MAC, restart)
 		d.key(what, "queues", old.Queues, new.Queues, restart)
 	}
+}
+
+func mtuText(mtu int) string {
+	if mtu == 0 {
+		return "the device's own"
+	}
+	return strconv.Itoa(mtu)
 }
 
 func (d *diff) route(old, new *config.Route) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"weir/appliance/config"
+	"weir/appliance/director"
 	"weir/netstack/packet"
 )
 
@@ -40,13 +41,13 @@ var film = []scene{
 	{"it goes", []string{"\n  - {name: dns, vip: \"[2001:db8::11]:53\", protocol: udp, method: nat, reals: [\"[fd00:2::11]:53\"]}", ""},
 		"remove service dns: udp [2001:db8::11]:53, method nat, scheduler wrr"},
 	{"timeouts and the log's level", []string{"services:", "timeouts: {syn-sent: 10s, udp: 1m}\nlog: {level: debug}\nservices:"}, `
-		change timeouts syn-sent: 1m0s -> 10s
+		change timeouts syn-sent: 30s -> 10s
 		change timeouts udp: 5m0s -> 1m0s
 		change log level: info -> debug`},
 	{"a port's addresses", []string{"10.1.0.1/24", "10.1.0.2/24"},
 		"change port lan addresses: 10.1.0.1/24 fd00:1::1/64 -> 10.1.0.2/24 fd00:1::1/64 (needs a restart)"},
 	{"a port's MTU, MAC and queues", []string{"tap: weir0", "tap: weir0\n    mtu: 1400\n    mac: \"02:00:00:00:00:09\"\n    queues: 2"}, `
-		change port lan mtu: 1500 -> 1400 (needs a restart)
+		change port lan mtu: the device's own -> 1400 (needs a restart)
 		change port lan mac: none -> 02:00:00:00:00:09 (needs a restart)
 		change port lan queues: 1 -> 2 (needs a restart)`},
 	{"a port's name", []string{"name: lan", "name: front"}, `
@@ -228,5 +229,14 @@ func mutate(v reflect.Value, want int, n *int) {
 		default:
 			v.SetInt(v.Int() + 1)
 		}
+	}
+}
+
+// A file that says nothing about timeouts and a director that is told nothing
+// mean the same.
+func TestTheDefaultsOfConfigAreTheDirectors(t *testing.T) {
+	cfg := configOf(t, routed)
+	if got, want := timeouts(cfg.Timeouts), director.DefaultTimeouts(); got != want {
+		t.Errorf("config's default timeouts are %v, the director's %v", got, want)
 	}
 }

@@ -71,7 +71,7 @@ func countersOf(s netstack.Counters, d director.Counts) control.Counters {
 			"delivered": s.Delivered, "forwarded": s.Forwarded, "icmp_errors_sent": s.Answers, "icmp_errors_suppressed": s.Suppressed,
 			"neighbour_questions": s.Solicits, "address_claims": s.Spoofs, "neighbour_claims_refuted": s.Contests, "panics": s.Panics,
 		},
-		Flows: control.Flows{Live: d.Flows, Limit: d.Limit, Created: d.Created, Expired: d.Expired, Evicted: d.Evicted},
+		Flows: control.Flows{Live: d.Flows, Limit: d.Limit, Created: d.Created, Expired: d.Expired, Evicted: d.Evicted, Replaced: d.Replaced},
 		Held:  control.Held{Frames: d.HeldFrames, Bytes: d.HeldBytes, Datagrams: d.FragmentDatagrams},
 	}
 	for _, p := range s.Ports {
@@ -84,8 +84,13 @@ func countersOf(s netstack.Counters, d director.Counts) control.Counters {
 	return c
 }
 
-// Flows calls yield for each live flow until it returns false.
+// Flows calls yield for each live flow until it returns false. Once the
+// appliance has ended there is none. yield must not wait for that end.
 func (a *Appliance) Flows(yield func(control.Flow) bool) {
+	a.memory.use(func() { a.flows(yield) })
+}
+
+func (a *Appliance) flows(yield func(control.Flow) bool) {
 	a.director.Flows(a.clock(), func(f director.FlowInfo) bool {
 		return yield(control.Flow{
 			Protocol: protocolName(f.Proto), Client: f.Client, VIP: f.VIP, Address: f.Real,

@@ -22,7 +22,16 @@ import (
 	"weir/netstack/device"
 )
 
-func TestMain(m *testing.M) { os.Exit(labtest.Main(m)) }
+func TestMain(m *testing.M) {
+	exit := labtest.Main(m)
+	for _, f := range atEnd {
+		f()
+	}
+	os.Exit(exit)
+}
+
+// atEnd tidies up what tests share.
+var atEnd []func()
 
 // limit bounds every wait of a scenario.
 const limit = 30 * time.Second
@@ -136,7 +145,8 @@ func serveTCP(t testing.TB, w lab.World, f family, port uint16, handle func(name
 				if err != nil {
 					return
 				}
-				go func() { // ends with the connection
+				go func() { // ends with the connection, which weir may not live to tell
+					defer context.AfterFunc(t.Context(), func() { c.Close() })()
 					defer c.Close()
 					c.SetDeadline(time.Now().Add(limit))
 					handle(name, c)

@@ -50,7 +50,7 @@ func (w *worker) answerBehind(now time.Duration, out *port, p *packet.Packet, v 
 // buildError makes w.reply the error that v owes for p, if one may be sent and
 // the rate allows it.
 func (w *worker) buildError(now time.Duration, from *port, p *packet.Packet, v packet.Verdict) bool {
-	if !packet.BuildError(&w.reply, p, v, w.s.errorSource(from, p, v.Answer)) {
+	if w.s.fromBroadcast(p) || !packet.BuildError(&w.reply, p, v, w.s.errorSource(from, p, v.Answer)) {
 		return false
 	}
 	if !w.s.answerLimit.allow(now, p.SrcAddr()) {

@@ -78,6 +78,41 @@ func TestNoErrorWhereNoneMayBe(t *testing.T) {
 		count lan martian=1 no-route=2`)
 }
 
+// Nobody sends from a broadcast address of a link of ours, whichever port it
+// comes in by: an answer would go to all stations there. The hook does not even
+// see it, and what a hook itself makes of such a source is not answered either.
+func TestNothingComesFromABroadcastAddress(t *testing.T) {
+	for name, hook := range map[string]Hook{
+		"without a hook": nil,
+		"with a hook that refuses all": &hookFuncs{ingress: func(time.Duration, packet.PortID, *packet.Packet) packet.Verdict {
+			return packet.Verdict{Action: packet.Drop, Reason: packet.NoService, Answer: packet.AnswerPortUnreachable}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, forwarding)
+			if hook != nil {
+				r.s.SetHook(hook)
+			}
+			r.play(`
+				in lan: tcp 10.0.0.255:4000 > 10.0.0.100:81 S mac client>lan
+				in lan: udp 192.0.2.255:4000 > 203.0.113.1:53 mac client>lan
+				in wan: udp 10.0.0.255:4000 > 10.0.0.2:53 mac real>wan
+				in wan: icmp 192.0.2.255 > 192.0.2.2 echo id 1 seq 1 mac real>wan
+				count lan martian=2
+				count wan martian=2`)
+		})
+	}
+	r := newRig(t, forwarding)
+	w := r.s.worker()
+	in := r.load(&w.frame, "lan: udp 10.0.0.255:4000 > 203.0.113.1:53 mac client>lan")
+	if reason := w.frame.Parse(in.link); reason != packet.OK {
+		t.Fatal(reason)
+	}
+	w.drop(r.now, in, &w.frame, undelivered(packet.NoRoute))
+	r.collect()
+	r.silent()
+}
+
 // A frame that waits for its neighbour is held, but not without bound.
 func TestHeldFramesAreBounded(t *testing.T) {
 	r := newRig(t, forwarding, tun("lan"))

@@ -84,8 +84,6 @@ func (s *Stack) Counters() Counters {
 		c.Moves = b.table.moves
 		b.mu.RUnlock()
 	}
-	s.resolver.mu.Lock()
-	c.Contests = s.resolver.table.contests
-	s.resolver.mu.Unlock()
+	s.resolver.locked(func(table *neighbours, _ *hold) { c.Contests = table.contests })
 	return c
 }

@@ -26,6 +26,9 @@ func (w *worker) ingress(now time.Duration, in *port, p *packet.Packet) {
 		w.arp(now, in, p)
 	case in.link == packet.LinkEthernet && isDiscovery(p):
 		w.ndp(now, in, p)
+	case w.s.bridge == nil && w.s.fromBroadcast(p):
+		// Before the hook, which knows of no subnets, could answer everybody.
+		w.drop(now, in, p, packet.Dropped(packet.Martian))
 	default:
 		w.ask(now, in, p)
 	}

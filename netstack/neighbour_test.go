@@ -278,3 +278,32 @@ func TestNeighbourTableIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// A panic in the table costs what asked for it, and leaves no lock behind.
+func TestPanicLetsTheTableGo(t *testing.T) {
+	addr := mustAddr("192.0.2.9")
+	key := neighbourKey{addr: packet.AddrFrom(addr), port: 1}
+	for name, do := range map[string]func(*Stack){
+		"a claim":               func(s *Stack) { s.heard(0, key, stations["real"], true, true) },
+		"the time":              func(s *Stack) { s.ageNeighbours(0) },
+		"a question":            func(s *Stack) { s.NextHop(0, addr) },
+		"a look":                func(s *Stack) { s.PeekHop(addr) },
+		"a static entry":        func(s *Stack) { _ = s.SetNeighbour(addr, stations["real"]) },
+		"the list of all":       func(s *Stack) { s.Neighbours() },
+		"a list of the numbers": func(s *Stack) { s.Counters() },
+	} {
+		s := newRig(t).s
+		s.resolver.table = nil
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic: nothing is proven", name)
+				}
+			}()
+			do(s)
+		}()
+		if !s.resolver.mu.TryLock() {
+			t.Errorf("%s: the lock was left behind", name)
+		}
+	}
+}

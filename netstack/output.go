@@ -10,7 +10,7 @@ import (
 // Send routes p, an IP packet of our own without a link header, and does not
 // wait: one whose neighbour must be asked first is kept and sent later. The
 // reason is OK or why it could not be sent; the packet is then counted as
-// dropped. Hooks do not see it.
+// dropped, unless it is none that can be read. Hooks do not see it.
 func (s *Stack) Send(p *packet.Packet) packet.Reason {
 	now := s.clock()
 	if r := p.Parse(packet.LinkRaw); r != packet.OK {

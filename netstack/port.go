@@ -84,6 +84,31 @@ func (p *port) isBroadcast(dst netip.Addr) bool {
 	return false
 }
 
+// broadcastsOf are the broadcast addresses of all ports' networks.
+func broadcastsOf(ports []*port) (list []packet.Addr) {
+	for _, p := range ports {
+		for _, a := range p.addresses {
+			if a.Addr().Is4() && a.Bits() <= 30 {
+				list = append(list, packet.AddrFrom(lastOf(a)))
+			}
+		}
+	}
+	return list
+}
+
+// fromBroadcast reports whether p claims to come from a broadcast address of
+// one of our links: nobody sends from it, and an answer would go to everybody
+// there (RFC 1122 3.2.1.3, 3.2.2).
+func (s *Stack) fromBroadcast(p *packet.Packet) bool {
+	src := p.SrcAddr()
+	for i := range s.broadcasts {
+		if s.broadcasts[i] == src {
+			return true
+		}
+	}
+	return false
+}
+
 // lastOf is the highest address of an IPv4 prefix.
 func lastOf(p netip.Prefix) netip.Addr {
 	b := p.Addr().As4()

@@ -44,8 +44,8 @@ func (s *Stack) PeekHop(dst netip.Addr) (packet.Hop, packet.Reason) {
 		return packet.Hop{}, packet.NoRoute
 	}
 	s.resolver.mu.Lock()
+	defer s.resolver.mu.Unlock()
 	mac, reason := s.resolver.table.peek(neighbourKey{addr: packet.AddrFrom(r.next(dst)), port: r.port})
-	s.resolver.mu.Unlock()
 	return out.hop(mac), reason
 }
 
@@ -64,6 +64,14 @@ func (s *Stack) Source(dst netip.Addr) netip.Addr {
 
 // Generation grows whenever an answer of NextHop or Local may have changed.
 func (s *Stack) Generation() uint32 { return s.generation.Load() }
+
+// locked calls do under the lock, which a panic lets go, too: it costs one
+// frame, and must not cost every later one.
+func (r *resolver) locked(do func(*neighbours, *hold)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	do(r.table, r.held)
+}
 
 // waiting is a packet that resolve may keep until the neighbour answers.
 type waiting struct {
@@ -110,19 +118,18 @@ func (s *Stack) neighbour(now time.Duration, key neighbourKey, wait *waiting, fx
 // heard tells the table that mac claims key's address.
 func (s *Stack) heard(now time.Duration, key neighbourKey, mac packet.MAC, answer, create bool) {
 	var fx effects
-	s.resolver.mu.Lock()
-	s.resolver.table.heard(now, key, mac, answer, create, &fx)
-	s.resolver.mu.Unlock()
+	s.resolver.locked(func(table *neighbours, _ *hold) { table.heard(now, key, mac, answer, create, &fx) })
 	s.settle(now, &fx)
 }
 
 // ageNeighbours does what time makes due.
 func (s *Stack) ageNeighbours(now time.Duration) {
 	var fx effects
-	s.resolver.mu.Lock()
-	s.resolver.table.tick(now, &fx)
-	late := s.resolver.held.expire(now)
-	s.resolver.mu.Unlock()
+	var late []heldFrame
+	s.resolver.locked(func(table *neighbours, held *hold) {
+		table.tick(now, &fx)
+		late = held.expire(now)
+	})
 	s.settle(now, &fx)
 	s.abandon(now, late)
 }
@@ -191,9 +198,10 @@ func (s *Stack) SetNeighbour(addr netip.Addr, mac packet.MAC) error {
 		return fmt.Errorf("netstack: neighbour %s: %s is no station's MAC; correct it", addr, mac)
 	}
 	var fx effects
-	s.resolver.mu.Lock()
-	pinned := s.resolver.table.pin(s.clock(), neighbourKey{addr: packet.AddrFrom(addr), port: r.port}, mac, &fx)
-	s.resolver.mu.Unlock()
+	pinned := false
+	s.resolver.locked(func(table *neighbours, _ *hold) {
+		pinned = table.pin(s.clock(), neighbourKey{addr: packet.AddrFrom(addr), port: r.port}, mac, &fx)
+	})
 	if !pinned {
 		return fmt.Errorf("netstack: neighbour %s: there are %d static neighbours already; remove some", addr, maxNeighbours)
 	}
@@ -225,15 +233,16 @@ type Neighbour struct {
 // Neighbours is a snapshot of the neighbour table, sorted by port and address.
 func (s *Stack) Neighbours() []Neighbour {
 	now := s.clock()
-	s.resolver.mu.Lock()
-	rows := make([]Neighbour, 0, len(s.resolver.table.entries))
-	for key, e := range s.resolver.table.entries {
-		rows = append(rows, Neighbour{
-			Port: s.seenAt(key.port, e.mac), Addr: key.addr.Netip(), MAC: e.mac,
-			State: e.state, Contested: e.contested, Age: now - e.confirmed,
-		})
-	}
-	s.resolver.mu.Unlock()
+	var rows []Neighbour
+	s.resolver.locked(func(table *neighbours, _ *hold) {
+		rows = make([]Neighbour, 0, len(table.entries))
+		for key, e := range table.entries {
+			rows = append(rows, Neighbour{
+				Port: s.seenAt(key.port, e.mac), Addr: key.addr.Netip(), MAC: e.mac,
+				State: e.state, Contested: e.contested, Age: now - e.confirmed,
+			})
+		}
+	})
 	slices.SortFunc(rows, func(a, b Neighbour) int {
 		if a.Port != b.Port {
 			return int(a.Port) - int(b.Port)

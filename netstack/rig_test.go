@@ -219,7 +219,7 @@ func (r *rig) load(p *packet.Packet, line string) *port {
 	return r.port(at)
 }
 
-// buildARP reads "who-has A tell B mac x>y" and "A is-at x mac x>y".
+// buildARP reads "who-has A tell B mac x>y" and "A is-at z mac x>y".
 func (r *rig) buildARP(p *packet.Packet, text string) {
 	r.t.Helper()
 	var a packet.ARP
@@ -233,7 +233,11 @@ func (r *rig) buildARP(p *packet.Packet, text string) {
 	}
 	from, to, _ := strings.Cut(macs, ">")
 	a.SenderMAC = stations[from]
+	if a.Op == packet.ARPReply {
+		a.SenderMAC = stations[two]
+	}
 	packet.BuildARP(p, &a, stations[to])
+	p.SetMACs(stations[from], stations[to])
 }
 
 // play runs a script, line by line:

@@ -68,8 +68,7 @@ func (w *worker) ndp(now time.Duration, in *port, p *packet.Packet) fate {
 		}
 	}
 	forUs := n.Type == packet.NeighbourSolicit && w.s.answersFor(n.Target, in)
-	told := n.Link == p.SrcMAC() || !n.Link.IsZero() && w.s.Local(who)
-	if told && !w.claim(now, in, p, who, n.Link, solicited, forUs) {
+	if !n.Link.IsZero() && !w.claim(now, in, p, who, n.Link, solicited, forUs) {
 		return theft
 	}
 	if !forUs {
@@ -91,7 +90,8 @@ func (w *worker) unread(now time.Duration, in *port, p *packet.Packet, r packet.
 
 // claim hears that mac has the address who; false if that is an address of
 // ours and mac is not. answer and forUs as in neighbours.heard: an answer must
-// have come to us alone, and only who is on this link is worth an entry.
+// have come to us alone, and only who is on this link is worth an entry. What a
+// station says of another's MAC is not believed.
 func (w *worker) claim(now time.Duration, in *port, p *packet.Packet, who netip.Addr, mac packet.MAC, answer, forUs bool) bool {
 	if who.IsUnspecified() || who.IsMulticast() {
 		return true // asks whether an address is free, and has none yet
@@ -103,7 +103,9 @@ func (w *worker) claim(now time.Duration, in *port, p *packet.Packet, who netip.
 		}
 		return false
 	}
-	w.s.heard(now, key, mac, answer && p.DstMAC() == in.mac, forUs && in.onLink(who))
+	if mac == p.SrcMAC() {
+		w.s.heard(now, key, mac, answer && p.DstMAC() == in.mac, forUs && in.onLink(who))
+	}
 	return true
 }
 

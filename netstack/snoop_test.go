@@ -42,7 +42,17 @@ func TestSnooping(t *testing.T) {
 			out wan: udp 10.0.0.9:1 > 192.0.2.9:1 ttl 63 mac wan>real`, 2},
 		{"what a port of ours says on another of our links is no theft", `
 			in  lan: arp who-has 10.0.0.9 tell 192.0.2.2 mac wan>all`, 0},
-		{"ARP whose sender is not the frame's is not believed", `
+		{"ARP whose sender is not the frame's source is not believed", `
+			in  wan: arp 192.0.2.9 is-at thief mac nobody>all
+			at  2s
+			in  lan: udp 10.0.0.9:1 > 192.0.2.9:1 mac client>lan
+			out wan: udp 10.0.0.9:1 > 192.0.2.9:1 ttl 63 mac wan>real`, 0},
+		{"a VIP given to a third station is claimed back, by whomever it was given", `
+			in  lan: arp 10.0.0.100 is-at nobody mac thief>all
+			out lan: arp who-has 10.0.0.100 tell 10.0.0.100 mac lan>all
+			in  lan: icmp 2001:db8:a::100 > ff02::1 neighbour-advert 2001:db8:a::100 override link nobody mac thief>nodes
+			out lan: icmp 2001:db8:a::100 > ff02::1 neighbour-advert 2001:db8:a::100 router override link lan mac lan>nodes`, 2},
+		{"an answer that nobody asked for is not believed", `
 			in  wan: arp 192.0.2.50 is-at real mac real>wan
 			in  lan: udp 10.0.0.9:1 > 192.0.2.50:1 mac client>lan
 			out wan: arp who-has 192.0.2.50 tell 192.0.2.2 mac wan>all`, 0},

@@ -24,6 +24,7 @@ type Stack struct {
 	links      []*port // those that speak IP: the ports, or a bridge's one
 	bridge     *bridge // nil: each port is a link of its own
 	routes     *routeTable
+	broadcasts []packet.Addr // of all ports' IPv4 networks
 	forwarding bool
 	log        *slog.Logger
 	clock      func() time.Duration
@@ -111,6 +112,7 @@ func build(cfg Config) (*Stack, error) {
 		p.nic.stack = s
 		s.ports = append(s.ports, p)
 	}
+	s.broadcasts = broadcastsOf(s.ports)
 	s.links = s.ports
 	if cfg.Bridge {
 		s.bridge = newBridge(s)
@@ -126,8 +128,8 @@ func build(cfg Config) (*Stack, error) {
 
 // checkPorts refuses what the ports themselves have wrong.
 func checkPorts(ports []PortConfig) error {
-	if len(ports) == 0 || len(ports) >= int(packet.NoPort) {
-		return fmt.Errorf("netstack: %d ports; configure 1 to %d", len(ports), packet.NoPort-1)
+	if len(ports) == 0 || len(ports) > int(packet.NoPort) {
+		return fmt.Errorf("netstack: %d ports; configure 1 to %d", len(ports), packet.NoPort)
 	}
 	names := map[string]bool{}
 	for i, p := range ports {

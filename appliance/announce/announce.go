@@ -3,6 +3,7 @@
 package announce
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 )
@@ -57,8 +58,8 @@ type Host interface {
 	Join(device, bridge string) (leave func() error, err error)
 }
 
-// Steering is one host that sends packets into one TUN. Its methods may be
-// called from any goroutine, one at a time.
+// Steering is one host that sends packets into one TUN. It is a Task, whose
+// Run keeps it so; its other methods may be called from any goroutine.
 type Steering interface {
 	// Extend makes the host send what w names, beside what it sends already.
 	// On an error everything is as before. The device must be up.
@@ -66,8 +67,13 @@ type Steering interface {
 	// Reduce makes the host stop sending what w does not name. What the error
 	// says was left undone; the rest is done.
 	Reduce(w Want) error
-	// Close takes back all that Attach and Extend did.
+	// Close takes back all that Attach and Extend did, and ends Run.
 	Close() error
+
+	// Run sets anew what the host drops by itself, until ctx ends.
+	Run(ctx context.Context) error
+	Ready() <-chan struct{}
+	String() string
 }
 
 // None is a host that needs nothing: a simulated one, or one that its
@@ -81,8 +87,14 @@ func (none) Extend(Want) error               { return nil }
 func (none) Join(string, string) (func() error, error) {
 	return func() error { return nil }, nil
 }
-func (none) Reduce(Want) error { return nil }
-func (none) Close() error      { return nil }
+func (none) Reduce(Want) error             { return nil }
+func (none) Close() error                  { return nil }
+func (none) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (none) Ready() <-chan struct{}        { return ready }
+func (none) String() string                { return "host" }
+
+// ready is of those who need no preparation.
+var ready = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // missing are the elements of want that have lacks, each once, in want's order.
 func missing[T comparable](want []T, have map[T]bool) []T {

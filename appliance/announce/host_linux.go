@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,13 +26,17 @@ var families = [...]int{unix.AF_INET, unix.AF_INET6}
 // steering is what weir has done to its host.
 type steering struct {
 	log    *slog.Logger
-	nl     *netlink.Handle // of the namespace that Attach was called in
+	nl     *netlink.Handle   // of the namespace that Attach was called in
+	events *nl.NetlinkSocket // of the same: what becomes of links
 	device string
 	link   netlink.Link
 	wasUp  bool
 	table  int
 	global globals
 
+	mu       sync.Mutex // guards what follows, and what the host has of it
+	closed   bool
+	down     bool      // the link, and it was said
 	settings []setting // of the device, to be put back
 	to       map[netip.Addr]bool
 	from     map[Source]bool
@@ -39,12 +45,17 @@ type steering struct {
 
 // Attach implements Host.
 func (k kernel) Attach(device string) (Steering, error) {
-	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("host: open netlink: %w", err)
 	}
+	events, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
+	if err != nil {
+		handle.Close()
+		return nil, fmt.Errorf("host: watch links: %w", err)
+	}
 	s := &steering{
-		log: k.log, nl: nl, device: device, table: tableOf(device),
+		log: k.log, nl: handle, events: events, device: device, table: tableOf(device),
 		to: map[netip.Addr]bool{}, from: map[Source]bool{}, based: map[int]bool{},
 	}
 	if err := s.attach(); err != nil {
@@ -69,6 +80,8 @@ func (s *steering) attach() error {
 // Extend implements Steering. Replies are taken care of before the first
 // request can come.
 func (s *steering) Extend(w Want) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	to, from := missing(w.To, s.to), missing(w.From, s.from)
 	if err := s.examine(to, from); err != nil {
 		return err
@@ -105,6 +118,12 @@ func (s *steering) Extend(w Want) (err error) {
 
 // Reduce implements Steering.
 func (s *steering) Reduce(w Want) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reduce(w)
+}
+
+func (s *steering) reduce(w Want) error {
 	var errs []error
 	for _, a := range surplus(s.to, w.To) {
 		errs = append(errs, s.dropRoute(a))
@@ -123,12 +142,16 @@ func (s *steering) Reduce(w Want) error {
 
 // Close implements Steering.
 func (s *steering) Close() error {
-	errs := []error{s.Reduce(Want{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	errs := []error{s.reduce(Want{})}
 	s.restore()
 	if s.link != nil && !s.wasUp {
 		errs = append(errs, gone(s.nl.LinkSetDown(s.link)))
 	}
 	s.nl.Close()
+	s.events.Close()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("host: take back what was set for %s: %w", s.device, err)
 	}

@@ -91,6 +91,9 @@ func (s *steering) unbase(family int) error {
 		errs = append(errs, gone(s.nl.RuleDel(r)))
 	}
 	errs = append(errs, gone(s.nl.RouteDel(s.defaultRoute(family))))
+	if s.down {
+		errs = append(errs, gone(s.nl.RouteDel(s.blackhole(family))))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("remove table %d: %w", s.table, err)
 	}
@@ -104,6 +107,13 @@ func (s *steering) defaultRoute(family int) *netlink.Route {
 		everything, r.Scope = netip.IPv6Unspecified(), netlink.SCOPE_UNIVERSE
 	}
 	r.Dst = &net.IPNet{IP: everything.AsSlice(), Mask: net.CIDRMask(0, everything.BitLen())}
+	return r
+}
+
+// blackhole is behind the default route, for when the device has none.
+func (s *steering) blackhole(family int) *netlink.Route {
+	r := s.defaultRoute(family)
+	r.LinkIndex, r.Scope, r.Type, r.Priority = 0, netlink.SCOPE_UNIVERSE, unix.RTN_BLACKHOLE, priorityEnd
 	return r
 }
 
@@ -149,8 +159,8 @@ func (s *steering) dropSource(src Source) error {
 	return nil
 }
 
-// sweep removes what an earlier weir has left for this device: rules of the
-// device's table, and routes that go into it.
+// sweep removes what an earlier weir has left for this device: rules and routes
+// of the device's table, and routes that go into it.
 func (s *steering) sweep() error {
 	swept := 0
 	for _, family := range families {
@@ -171,14 +181,17 @@ func (s *steering) sweep() error {
 			}
 			swept++
 		}
-		ours := &netlink.Route{LinkIndex: s.link.Attrs().Index, Protocol: protocol, Table: unix.RT_TABLE_UNSPEC}
+		weirs := &netlink.Route{Protocol: protocol, Table: unix.RT_TABLE_UNSPEC}
 		routes, err := list(func() ([]netlink.Route, error) {
-			return s.nl.RouteListFiltered(family, ours, netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+			return s.nl.RouteListFiltered(family, weirs, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
 		})
 		if err != nil {
 			return fmt.Errorf("host: list routes: %w", err)
 		}
 		for i := range routes {
+			if routes[i].LinkIndex != s.link.Attrs().Index && routes[i].Table != s.table {
+				continue
+			}
 			if err := gone(s.nl.RouteDel(&routes[i])); err != nil {
 				return fmt.Errorf("host: remove a leftover route: %w%s", err, hint(err))
 			}

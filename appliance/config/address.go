@@ -42,6 +42,8 @@ func notHost(a netip.Addr) string {
 		return "is the broadcast address"
 	case a.Is4() && a.As4()[0] == 0:
 		return "lies in 0.0.0.0/8, which is no host's"
+	case a.Is4() && a.As4()[0] >= 240:
+		return "lies in 240.0.0.0/4, which is reserved and on no wire"
 	}
 	return ""
 }

@@ -19,6 +19,7 @@ var notBuilt = gaps(
 	"services[].check",
 	"services[].cookie",
 	"control.http",
+	"timeouts.icmp",
 )
 
 // gaps reads rows of "pattern" or "pattern: word word".

@@ -8,7 +8,6 @@ import (
 
 // Defaults that are more than a zero. They are applied here and nowhere else.
 const (
-	defaultMTU       = 1500
 	defaultScheduler = SchedulerWRR
 	defaultWeight    = 1
 	defaultFlows     = 262144
@@ -20,12 +19,12 @@ const (
 // defaultPoolPorts are all ports but the well-known ones.
 var defaultPoolPorts = PortRange{1024, 65535}
 
-// defaultTimeouts are those of IPVS, with two exceptions that README.md
-// explains: syn-sent and icmp are shorter.
+// defaultTimeouts are those of IPVS, with exceptions that README.md explains:
+// syn-sent, syn-recv and icmp are shorter.
 var defaultTimeouts = Timeouts{
 	Established: 15 * time.Minute,
-	SynSent:     time.Minute,
-	SynRecv:     time.Minute,
+	SynSent:     30 * time.Second,
+	SynRecv:     30 * time.Second,
 	FinWait:     2 * time.Minute,
 	TimeWait:    2 * time.Minute,
 	Close:       10 * time.Second,
@@ -86,7 +85,7 @@ func buildPort(d portDraft) Port {
 		Kind:   d.kind.v,
 		Device: d.device.v,
 		Bridge: d.bridge.v,
-		MTU:    d.mtu.or(defaultMTU),
+		MTU:    d.mtu.or(0),
 		MAC:    d.mac.v,
 		Queues: d.queues.or(1),
 	}

@@ -42,7 +42,7 @@ func (c *checker) vip(s serviceDraft, who string) {
 	if dip, ok := c.dips[a]; ok {
 		c.fault(p, "%s is weir's own address on %s, in line %d: a VIP is another one", a, dip.name, dip.line)
 	}
-	if a.Is6() && a.IsLinkLocalUnicast() {
+	if a.IsLinkLocalUnicast() {
 		c.fault(p, "%s is link-local: clients behind a router cannot reach it", a)
 	}
 	if sub, ok := c.near.edge(a); ok {

@@ -41,7 +41,7 @@ type Port struct {
 	Device    string         // the kernel's name of the TAP or TUN, 15 bytes at most
 	Bridge    string         // Linux bridge to put the TAP into; "" for none
 	Addresses []netip.Prefix // weir's own (DIP), each with its subnet's length, host bits kept
-	MTU       int            // bytes of an IP packet, 576 to 65535
+	MTU       int            // bytes of an IP packet, 576 to 65521; 0: the device's own
 	MAC       packet.MAC     // zero: the device chooses
 	Queues    int            // 1 to 256
 }

@@ -40,7 +40,7 @@ func TestMinimalFileGetsEveryDefault(t *testing.T) {
 		Ports: []Port{{
 			Name: "lan", Kind: PortTUN, Device: "weir0",
 			Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")},
-			MTU:       1500, Queues: 1,
+			Queues:    1,
 		}},
 		Services: []Service{{
 			Name: "web", VIP: netip.MustParseAddrPort("192.0.2.10:80"),
@@ -53,7 +53,7 @@ func TestMinimalFileGetsEveryDefault(t *testing.T) {
 		Host:   HostSide{Manage: true},
 		Limits: Limits{Flows: 262144, PoolPorts: PortRange{1024, 65535}},
 		Timeouts: Timeouts{
-			Established: 15 * time.Minute, SynSent: time.Minute, SynRecv: time.Minute,
+			Established: 15 * time.Minute, SynSent: 30 * time.Second, SynRecv: 30 * time.Second,
 			FinWait: 2 * time.Minute, TimeWait: 2 * time.Minute, Close: 10 * time.Second,
 			CloseWait: time.Minute, LastAck: 30 * time.Second, UDP: 5 * time.Minute, ICMP: 30 * time.Second,
 		},
@@ -122,8 +122,8 @@ services: [{name: web, vip: 192.0.2.10:80, method: nat, reals: [10.2.0.2:80, {ad
 			func(c *Config) any { return c.Services[0].Reals[0].Name + " " + c.Ports[0].Addresses[1].String() }, "10.2.0.2:80 fd00::2/64"},
 		{"a name that looks like a number", replace("name: web", "name: 10.50"),
 			func(c *Config) any { return c.Services[0].Name }, "10.50"},
-		{"durations of several units", minimal + "timeouts: {udp: 1m30s, icmp: 200ms}\n",
-			func(c *Config) any { return []time.Duration{c.Timeouts.UDP, c.Timeouts.ICMP} }, []time.Duration{90 * time.Second, 200 * time.Millisecond}},
+		{"durations of several units", minimal + "timeouts: {udp: 1m30s, close: 200ms}\n",
+			func(c *Config) any { return []time.Duration{c.Timeouts.UDP, c.Timeouts.Close} }, []time.Duration{90 * time.Second, 200 * time.Millisecond}},
 		{"the host left alone", minimal + "host: {manage: false}\n",
 			func(c *Config) any { return c.Host.Manage }, false},
 		{"the log's level and format", minimal + "log: {level: warn, format: json}\n",

@@ -166,14 +166,19 @@ func (o object) get(key string) cursor {
 	return cursor{o.place.below(key), o.d, nil}
 }
 
-// need is the value of a key that may not be left out. A mistyped key is not
-// missing too.
+// need is the value of a key that may not be left out.
 func (o object) need(key string) cursor {
-	v := o.get(key)
-	if !v.written() && o.values != nil && !o.meant[key] {
+	if o.lacks(key) {
 		o.fault("missing key %s", clip(key))
 	}
-	return v
+	return o.get(key)
+}
+
+// lacks reports that each of these keys is missing. A mistyped key is not
+// missing too.
+func (o object) lacks(keys ...string) bool {
+	there := func(key string) bool { return o.get(key).written() || o.meant[key] }
+	return o.values != nil && !slices.ContainsFunc(keys, there)
 }
 
 // list reads every entry of a list.

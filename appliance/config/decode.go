@@ -1,17 +1,22 @@
 package config
 
-import "time"
+import (
+	"time"
 
-// Ranges of what a file may ask for.
+	"weir/netstack/packet"
+)
+
+// Ranges of what a file may ask for. Where a room that the value goes to has a
+// bound of its own, a test of package appliance holds the two together.
 const (
-	minMTU, maxMTU = 576, 65535 // RFC 791's smallest that every host takes; the length field
-	maxPorts       = 255        // a packet.PortID is a byte, and 255 means none
-	maxQueues      = 256        // the kernel's own bound for a multi-queue TAP
+	minMTU, maxMTU = 576, packet.MaxMTU // RFC 791's smallest that every host takes
+	maxPorts       = int(packet.NoPort)
+	maxQueues      = 256 // the kernel's own bound for a multi-queue TAP
 	maxFlows       = 1 << 24
 	maxWeight      = 65535
-	minTimeout     = 100 * time.Millisecond // the data path's clock ticks no finer
+	minTimeout     = 100 * time.Millisecond // shorter ones would end flows between a packet and its answer
 	maxTimeout     = 7 * 24 * time.Hour
-	maxSocketPath  = 107 // sun_path, less its final zero
+	maxSocketPath  = 90 // sun_path of every system, less the name under which the socket is made
 )
 
 // readFile reads the whole document.
@@ -54,7 +59,7 @@ func readPort(c cursor) portDraft {
 		p.kind, p.device = set(tap, PortTAP), tap.device()
 	case tun.written():
 		p.kind, p.device = set(tun, PortTUN), tun.device()
-	case o.values != nil:
+	case o.lacks("tap", "tun"):
 		o.fault(`missing key "tap" or "tun": the device that weir creates`)
 	}
 	p.bridge = o.get("bridge").device()
@@ -70,7 +75,7 @@ func readRoute(c cursor) routeDraft {
 	r := routeDraft{place: o.place}
 	r.to = o.need("to").prefix()
 	via, port := o.get("via"), o.get("port")
-	if !via.written() && !port.written() && o.values != nil {
+	if o.lacks("via", "port") {
 		o.fault(`missing key "via" (the next hop's address) or "port" (to is on that port's own segment)`)
 	}
 	r.via = via.addr()
@@ -142,7 +147,7 @@ func readCheck(o object) checkDraft {
 		k.kind = set(tcp, CheckTCP)
 	case http.written():
 		k.kind, k.path = set(http, CheckHTTP), http.urlPath()
-	case o.values != nil:
+	case o.lacks("tcp", "http"):
 		o.fault(`missing key "tcp" or "http": what the check asks`)
 	}
 	k.interval = o.get("interval").duration(minTimeout, time.Hour)

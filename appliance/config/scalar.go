@@ -208,9 +208,9 @@ func (c cursor) mac() at[packet.MAC] {
 	if !ok {
 		return unset[packet.MAC](c)
 	}
-	m, ok := parseMAC(s)
+	m, err := packet.ParseMAC(s)
 	switch {
-	case !ok:
+	case err != nil:
 		c.fault("wants %s, got %s", want, clip(s))
 	case m.IsMulticast():
 		c.fault("%s is a group address: the first byte of a station's is even", s)
@@ -220,21 +220,6 @@ func (c cursor) mac() at[packet.MAC] {
 		return set(c, m)
 	}
 	return unset[packet.MAC](c)
-}
-
-func parseMAC(s string) (m packet.MAC, ok bool) {
-	parts := strings.Split(s, ":")
-	if len(parts) != len(m) {
-		return m, false
-	}
-	for i, p := range parts {
-		b, err := strconv.ParseUint(p, 16, 8)
-		if err != nil || len(p) != 2 {
-			return m, false
-		}
-		m[i] = byte(b)
-	}
-	return m, true
 }
 
 // addr reads an address that one host can have.
@@ -266,7 +251,7 @@ func (c cursor) socketPath() at[string] {
 	case s == "":
 		c.fault("the path is empty: remove the key for the default")
 	case len(s) > maxSocketPath:
-		c.fault("path has %d bytes: the kernel takes %d at most for a socket", len(s), maxSocketPath)
+		c.fault("path has %d bytes: a socket's can have %d at most", len(s), maxSocketPath)
 	case strings.ContainsRune(s, 0):
 		c.fault("path %s has a zero byte in it", clip(s))
 	default:

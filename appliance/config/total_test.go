@@ -71,7 +71,7 @@ func TestMutatedFiles(t *testing.T) {
 		if ok {
 			valid++
 		}
-		if d := time.Since(begin); d > time.Second {
+		if d := time.Since(begin); d > 10*time.Second {
 			t.Errorf("mutant %d took %v\n%s", i, d, text)
 		}
 	}

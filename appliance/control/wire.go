@@ -116,6 +116,8 @@ type Flows struct {
 	Created uint64 `json:"created"`
 	Expired uint64 `json:"expired"`
 	Evicted uint64 `json:"evicted"` // made room for others
+	// Replaced are flows that were over, whose addresses and ports began anew.
+	Replaced uint64 `json:"replaced"`
 }
 
 // Held counts copies of frames that wait now.

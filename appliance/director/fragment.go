@@ -13,9 +13,10 @@ const (
 	fragDatagrams = 4096
 	fragPieces    = 64              // of one datagram: 64 KiB at an MTU of 1,500 are 45
 	fragLife      = 5 * time.Second // from a datagram's first fragment to arrive
-	// What waits for next hops has the rest of the hold.
+	// Their share of the hold: the rest is for what waits for next hops, and for
+	// what is ready and not yet taken.
 	fragHoldBytes  = holdBytes * 3 / 4
-	fragHoldFrames = holdFrames - neighbourHold
+	fragHoldFrames = holdFrames * 3 / 4
 )
 
 // fragKey names a datagram (RFC 791 3.2, RFC 8200 4.5).
@@ -74,12 +75,12 @@ type datagram struct {
 // Its one lock is not the fast path's: a fragment costs its sender and its
 // receiver more than it costs here.
 type fragments struct {
-	mu     sync.Mutex
-	held   *hold
-	known  map[fragKey]*datagram
-	order  []*datagram // by age
-	bytes  int         // held by all
-	frames int
+	mu    sync.Mutex
+	held  *hold
+	known map[fragKey]*datagram
+	order []*datagram // by age
+	// held by all
+	bytes, frames int
 }
 
 func newFragments(h *hold) *fragments {

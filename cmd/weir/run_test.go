@@ -164,6 +164,7 @@ func TestCommandsAskTheRunningWeir(t *testing.T) {
 		{"flows", []string{"show", "flows"}, 0, "no flows", ""},
 		{"neighbours", []string{"show", "neighbours"}, 0, "PORT ADDRESS MAC STATE AGE", ""},
 		{"counters", []string{"show", "counters"}, 0, "flows at most 262,144", ""},
+		{"counters of flows that began anew", []string{"show", "counters"}, 0, "flows replaced 0", ""},
 		{"plan of a file that is as it was", []string{"show", "plan"}, 0, "nothing changes", ""},
 		{"explain", []string{"explain", "tcp 10.1.0.9:4000 > 192.0.2.10:80"}, 0, "emit: it leaves by port tun; service web, real server 10.2.0.12:8080", ""},
 		{"explain of nonsense", []string{"explain", "tcp"}, 1, "", `weir: packet "tcp": `},

@@ -133,7 +133,7 @@ func writeCounters(w io.Writer, c control.Counters) error {
 		value uint64
 	}{
 		{"flows", uint64(c.Flows.Live)}, {"flows at most", uint64(c.Flows.Limit)}, {"flows created", c.Flows.Created},
-		{"flows expired", c.Flows.Expired}, {"flows evicted", c.Flows.Evicted},
+		{"flows expired", c.Flows.Expired}, {"flows evicted", c.Flows.Evicted}, {"flows replaced", c.Flows.Replaced},
 		{"frames held", uint64(c.Held.Frames)}, {"bytes held", uint64(c.Held.Bytes)}, {"fragmented datagrams", uint64(c.Held.Datagrams)},
 	} {
 		rest.add(row.name, number(row.value))

@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -36,7 +37,7 @@ func Enter() (exit int, done bool, err error) {
 
 	cmd, err := startInside()
 	if err != nil {
-		return 0, false, fmt.Errorf("kernel world: this machine forbids network namespaces to user %d: %w; allow user namespaces or run as root", os.Getuid(), err)
+		return 0, false, fmt.Errorf("kernel world: this machine forbids network namespaces to user %d: %w; allow user namespaces or run as root", os.Getuid(), forbidden(err))
 	}
 	// A terminal's interrupt reaches the child without us; we only must outlive it.
 	interrupts := make(chan os.Signal, 1)
@@ -61,8 +62,7 @@ func Enter() (exit int, done bool, err error) {
 	close(ended)
 	passing.Wait()
 
-	var exited *exec.ExitError
-	if err != nil && !errors.As(err, &exited) {
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		return 0, false, fmt.Errorf("kernel world: wait for the inner process: %w", err)
 	}
 	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
@@ -70,6 +70,18 @@ func Enter() (exit int, done bool, err error) {
 		return 128 + int(status.Signal()), true, nil
 	}
 	return status.ExitStatus(), true, nil
+}
+
+// forbidden is the reason alone: that it was an exec says nothing here, and
+// ENOSPC is how the kernel reports a limit on namespaces.
+func forbidden(err error) error {
+	if errors.Is(err, unix.ENOSPC) {
+		return errors.New("the limit is reached (sysctl user.max_user_namespaces, user.max_net_namespaces)")
+	}
+	if start, ok := errors.AsType[*fs.PathError](err); ok {
+		return start.Err
+	}
+	return err
 }
 
 // startInside tries the namespaces that need the least first: a network

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"weir/netstack"
+	"weir/netstack/device"
 	"weir/netstack/simnet"
 )
 
@@ -17,6 +18,7 @@ type simWorld struct {
 	segments map[string]*simSegment
 	hosts    map[string]*simHost
 	place    *simPlace
+	wires    map[[2]string]device.Device // what nodes are plugged in with, by node and segment
 
 	alive context.Context // ends with Close
 	end   context.CancelFunc
@@ -30,7 +32,8 @@ func NewSim(t Topology) (World, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
-	w := &simWorld{topology: t, segments: map[string]*simSegment{}, hosts: map[string]*simHost{}}
+	w := &simWorld{topology: t, segments: map[string]*simSegment{}, hosts: map[string]*simHost{},
+		wires: map[[2]string]device.Device{}}
 	w.alive, w.end = context.WithCancel(context.Background())
 	w.place = newSimPlace(w)
 	if err := w.build(); err != nil {
@@ -118,6 +121,7 @@ func (w *simWorld) router(n *Node) (*simHost, error) {
 // plug attaches an interface of n to its segment.
 func (w *simWorld) plug(n *Node, i Interface) simnet.Port {
 	d := w.segments[i.Segment].Attach(n.Name, w.topology.mac(n.Name, i.Segment), 0)
+	w.wires[[2]string{n.Name, i.Segment}] = d
 	return simnet.Port{Name: i.Segment, Device: d, Addresses: i.Addresses}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -26,6 +27,10 @@ type World interface {
 	// Capture begins to record every frame that the node's interface on the
 	// segment sends and receives.
 	Capture(node, segment string) (*Capture, error)
+	// Inject opens a way to put frames on the segment past the node's own stack:
+	// each Write is one frame, sent by the node's interface as it is, right or
+	// wrong. A frame has 14 bytes at least and must fit the segment's MTU.
+	Inject(node, segment string) (io.WriteCloser, error)
 	// Close ends what runs in the world, programs included, and takes the world
 	// apart. Connections and listeners that are still open stop working;
 	// closing them remains their owners' business.

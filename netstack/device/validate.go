@@ -56,11 +56,10 @@ func validName(n string) error {
 	return nil
 }
 
-// validMTU: 68 is IPv4's least (RFC 791), 65521 the most that leaves an
-// Ethernet header room in 65535.
+// validMTU: 68 is IPv4's least (RFC 791).
 func validMTU(name string, mtu int) error {
-	if mtu < 68 || mtu > 65521 {
-		return fmt.Errorf("device %s: MTU %d: use 68 to 65521, and at least 1280 for IPv6", name, mtu)
+	if mtu < 68 || mtu > packet.MaxMTU {
+		return fmt.Errorf("device %s: MTU %d: use 68 to %d, and at least 1280 for IPv6", name, mtu, packet.MaxMTU)
 	}
 	return nil
 }

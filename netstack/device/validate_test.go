@@ -16,6 +16,7 @@ func TestConfigIsValidatedBeforeTheKernelIsAsked(t *testing.T) {
 		{"a plain TUN", Config{Name: "weir0"}, ""},
 		{"15 characters are the most", Config{Name: "weir-0123456789"}, ""},
 		{"everything set", Config{Name: "w.0", Kind: TAP, MTU: 9000, MAC: packet.MAC{2}, Queues: 4}, ""},
+		{"the largest MTU", Config{Name: "weir0", Kind: TAP, MTU: packet.MaxMTU}, ""},
 		{"no name", Config{}, "name is empty"},
 		{"16 characters, which the kernel would cut", Config{Name: "weir-01234567890"}, "has 16 characters: shorten it to 15"},
 		{"a slash", Config{Name: "weir/0"}, "forbidden character at 5"},

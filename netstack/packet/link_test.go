@@ -96,6 +96,8 @@ func TestMartian(t *testing.T) {
 		{"from loopback", "udp 127.0.0.1:1 > 10.1.0.1:2", packet.Martian},
 		{"from a group", "udp 224.0.0.1:1 > 10.1.0.1:2", packet.Martian},
 		{"from everybody", "udp 255.255.255.255:1 > 10.1.0.1:2", packet.Martian},
+		{"from the reserved class E", "udp 240.0.0.1:1 > 10.1.0.1:2", packet.Martian},
+		{"to the reserved class E", "udp 10.1.0.9:1 > 255.255.255.254:2", packet.Martian},
 		{"to loopback", "udp 10.1.0.9:1 > 127.1.2.3:2", packet.Martian},
 		{"to nobody", "udp 10.1.0.9:1 > 0.0.0.0:2", packet.Martian},
 		{"to itself", "tcp 10.1.0.9:80 > 10.1.0.9:80", packet.Land},

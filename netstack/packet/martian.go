@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // Martian judges the addresses of a packet that no flow knows: OK, Land where
 // it claims to come from its own destination, Martian where an address cannot
-// be on a wire (RFC 1122 3.2.1.3, RFC 4291 2.5). The unspecified source is
+// be on a wire (RFC 1122 3.2.1.3, RFC 6890 2.2.2, RFC 4291 2.5). The unspecified source is
 // allowed towards a group or broadcast: DHCP and duplicate address detection
 // begin like that.
 func (p *Packet) Martian() Reason {
@@ -24,8 +24,8 @@ func martian4(src, dst uint32) Reason {
 	switch {
 	case src == 0 && group:
 		return OK
-	case src>>24 == 0, src>>24 == 127, src>>28 == 0xe, src == 0xffffffff,
-		dst>>24 == 0, dst>>24 == 127:
+	case src>>24 == 0, src>>24 == 127, src>>28 >= 0xe, // groups, and the reserved 240/4 with broadcast
+		dst>>24 == 0, dst>>24 == 127, dst>>28 == 0xf && !group:
 		return Martian
 	case src == dst:
 		return Land

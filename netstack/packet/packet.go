@@ -22,10 +22,14 @@ const Headroom = 128
 // tags.
 const MaxFrame = 65535 + 14 + 2*4
 
+// MaxMTU is the largest MTU of a link, in bytes: what leaves an Ethernet header
+// room in the 65,535 bytes that the kernel's devices carry.
+const MaxMTU = 65535 - 14
+
 // PortID names a port of the appliance: its index in configuration order.
 type PortID uint8
 
-// NoPort is the PortID of no port.
+// NoPort is the PortID of no port. There are as many ports at most: 0 to 254.
 const NoPort PortID = 255
 
 // Link says what stands in front of the IP header.
