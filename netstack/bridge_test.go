@@ -93,7 +93,11 @@ func TestBridge(t *testing.T) {
 			in  lan: arp who-has 10.0.0.100 tell 10.0.0.100 mac thief>all
 			out lan: arp who-has 10.0.0.100 tell 10.0.0.100 mac lan>all
 			out wan: arp who-has 10.0.0.100 tell 10.0.0.100 mac lan>all
-			count lan spoofed-source=1`},
+			in  wan: icmp 2001:db8:a::100 > ff02::1 neighbour-advert 2001:db8:a::100 override link thief mac real>nodes
+			out lan: icmp 2001:db8:a::100 > ff02::1 neighbour-advert 2001:db8:a::100 override link lan mac lan>nodes
+			out wan: icmp 2001:db8:a::100 > ff02::1 neighbour-advert 2001:db8:a::100 override link lan mac lan>nodes
+			count lan spoofed-source=1
+			count wan spoofed-source=1`},
 		{"a packet to a group crosses and is heard by the stack", `
 			in  lan: icmp 2001:db8:a::9 > ff02::1 echo id 1 seq 1 mac client>nodes
 			out lan: icmp 2001:db8:a::2 > ff02::1:ff00:9 neighbour-solicit 2001:db8:a::9 link lan mac lan>33:33:ff:00:00:09
@@ -276,7 +280,8 @@ func TestHookInTheBridge(t *testing.T) {
 }
 
 func TestNextHopFollowsTheTable(t *testing.T) {
-	r := bridgeRig(t)
+	mtus := map[packet.PortID]uint16{0: 1500, 1: 1400, packet.NoPort: 1400}
+	r := bridgeRig(t, mtu("wan", 1400))
 	lan, wan := r.port("lan").id, r.port("wan").id
 	real := mustAddr("10.0.0.11")
 	if err := r.s.SetNeighbour(real, stations["real"]); err != nil {
@@ -285,7 +290,7 @@ func TestNextHopFollowsTheTable(t *testing.T) {
 	next := func(want packet.PortID) uint32 {
 		t.Helper()
 		hop, reason := r.s.NextHop(r.now, real)
-		if reason != packet.OK || hop.Port != want || hop.Dst != stations["real"] || hop.Src != stations["lan"] {
+		if reason != packet.OK || hop.Port != want || hop.MTU != mtus[want] || hop.Dst != stations["real"] || hop.Src != stations["lan"] {
 			t.Fatalf("%s %+v, want port %d", reason, hop, want)
 		}
 		return r.s.Generation()
@@ -456,10 +461,57 @@ func TestAForgedMACShutsNoPort(t *testing.T) {
 		t.Fatalf("a port was shut:\n%s", r.log.String())
 	}
 	r.play(`
+		in  lan: udp 10.0.0.11:2 > 10.0.0.9:2 mac real>nobody
 		in  wan: udp 10.0.0.11:2 > 10.0.0.9:2 mac real>client
 		out lan: udp 10.0.0.11:2 > 10.0.0.9:2 mac real>client
 		in  lan: udp 10.0.0.9:2 > 10.0.0.11:2 mac client>real
 		out wan: udp 10.0.0.9:2 > 10.0.0.11:2 mac client>real`)
+}
+
+// A shut port is there for nobody; what a hook sends by it all the same is a
+// drop that is counted.
+func TestAShutPort(t *testing.T) {
+	r := bridgeRig(t)
+	r.play(atBothEnds)
+	r.s.bridge.shut[r.port("wan").id].Store(true)
+	r.play(`
+		in  lan: udp 10.0.0.9:1 > 10.0.0.255:1 mac client>all
+		count wan
+		in  wan: udp 10.0.0.11:1 > 10.0.0.9:1 mac real>client
+		count wan bridge-loop=1`)
+	r.s.SetHook(&hookFuncs{ingress: func(time.Duration, packet.PortID, *packet.Packet) packet.Verdict {
+		return emitBy(r.port("wan").id)
+	}})
+	r.play(`
+		in  lan: udp 10.0.0.9:1 > 10.0.0.100:1 mac client>lan
+		count wan bridge-loop=2`)
+}
+
+// Errors to a link-local address look for it on the bridge, by whatever port
+// the packet came.
+func TestErrorsAcrossTheBridge(t *testing.T) {
+	r := bridgeRig(t)
+	r.s.SetHook(&hookFuncs{ingress: func(time.Duration, packet.PortID, *packet.Packet) packet.Verdict {
+		return packet.Verdict{Action: packet.Drop, Reason: packet.NoService, Answer: packet.AnswerPortUnreachable}
+	}})
+	r.play(`
+		in  wan: udp [fe80::9]:4000 > [2001:db8:a::100]:53 mac real>lan
+		out lan: icmp fe80::ff:fe00:1 > ff02::1:ff00:9 neighbour-solicit fe80::9 link lan mac lan>33:33:ff:00:00:09
+		out wan: icmp fe80::ff:fe00:1 > ff02::1:ff00:9 neighbour-solicit fe80::9 link lan mac lan>33:33:ff:00:00:09
+		in  wan: icmp fe80::9 > fe80::ff:fe00:1 neighbour-advert fe80::9 solicited override link real mac real>lan
+		out wan: icmp 2001:db8:a::100 > fe80::9 unreachable port (udp [fe80::9]:4000 > [2001:db8:a::100]:53) mac lan>real
+		count wan no-service=1`)
+}
+
+// What claims to be from the stack itself crosses, but is not heard by it.
+func TestASpoofedGroupPacketIsNotHeard(t *testing.T) {
+	r := bridgeRig(t)
+	r.play(`
+		in  lan: icmp 2001:db8:a::100 > ff02::1 echo id 1 seq 1 mac thief>nodes
+		out wan: icmp 2001:db8:a::100 > ff02::1 echo id 1 seq 1 mac thief>nodes`)
+	if n := r.s.Counters().Delivered; n != 0 {
+		t.Errorf("%d packets were delivered, want none", n)
+	}
 }
 
 func TestBridgeErrors(t *testing.T) {

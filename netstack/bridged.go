@@ -66,7 +66,6 @@ func (s *Stack) admit(now time.Duration, in *port, p *packet.Packet) packet.Reas
 		s.flapping(now, in, src)
 		return packet.BridgeLoop
 	case stationPinned:
-		s.suspectLoop(now)
 		return packet.BridgeLoop
 	}
 	return packet.OK

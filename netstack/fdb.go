@@ -95,7 +95,7 @@ func (t *fdb) learn(now time.Duration, mac packet.MAC, in packet.PortID) (s sigh
 	}
 	e := t.stations[mac]
 	if e == nil {
-		e = &station{port: in, home: in, window: now - moveWindow}
+		e = &station{port: in, home: in, window: now}
 		e.seen.Store(int64(now))
 		t.stations[mac] = e
 		return stationNew, false

@@ -22,13 +22,15 @@ func TestFDB(t *testing.T) {
 		where packet.PortID
 		stale bool
 	}
-	flap := func(at time.Duration, moves int) (steps []step) {
-		steps = append(steps, step{at, a, stationNew, a, false})
-		for i := range moves {
-			in := packet.PortID((i + 1) % 2)
+	moves := func(at time.Duration, first packet.PortID, n int) (steps []step) {
+		for i := range n {
+			in := (first + packet.PortID(i)) % 2
 			steps = append(steps, step{at, in, stationMoved, in, false})
 		}
 		return steps
+	}
+	flap := func(at time.Duration, n int) []step {
+		return append([]step{{at, a, stationNew, a, false}}, moves(at, b, n)...)
 	}
 	for _, test := range []struct {
 		name  string
@@ -43,6 +45,9 @@ func TestFDB(t *testing.T) {
 			step{0, b, stationFlaps, a, false},
 			step{pinTime - 1, b, stationPinned, a, false},
 			step{pinTime - 1, a, stationKnown, a, false})},
+		{"where it was first within that second", append([]step{
+			{0, a, stationNew, a, false}, {0, b, stationMoved, b, false}},
+			append(moves(moveWindow, a, maxMoves), step{moveWindow, a, stationFlaps, b, false})...)},
 		{"and may move again when that time is over", append(flap(0, maxMoves),
 			step{0, b, stationFlaps, a, false},
 			step{pinTime, b, stationMoved, b, false})},

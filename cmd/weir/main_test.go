@@ -64,7 +64,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 		out    string // what standard output holds; "": nothing
 		errors string // the same of standard error, where it is one line
 	}{
-		{"no command", nil, "", 2, "", "weir: `weir` needs one of the commands apply, check, completion, demo, explain, run, show, version"},
+		{"no command", nil, "", 2, "", "weir: `weir` needs one of the commands apply, check, completion, decap, demo, explain, run, show, version"},
 		{"an unknown command", []string{"launch"}, "", 2, "", `weir: unknown command "launch" for weir: see`},
 		{"a mistyped command", []string{"chekc", file}, "", 2, "", "did you mean check?"},
 		{"a command of a later version", []string{"drain", "web", "r1"}, "", 2, "", `unknown command "drain"`},

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +40,8 @@ func (w *world) listen(version uint8) net.PacketConn {
 // the host itself: any local user can send UDP to its own address.
 func TestDirectorsByDefault(t *testing.T) {
 	w := newWorld(t)
-	e, _ := w.start(Config{VIPs: []netip.Addr{vip4, vip6}})
+	var log bytes.Buffer // written by Run alone
+	e, stop := w.start(Config{VIPs: []netip.Addr{vip4, vip6}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	want := []netip.Prefix{netip.MustParsePrefix("10.2.0.0/24"), netip.MustParsePrefix("fd00:2::/64")}
 	if got := e.Directors(); !slices.Equal(got, want) {
 		t.Fatalf("directors are %v", got)
@@ -57,7 +60,7 @@ func TestDirectorsByDefault(t *testing.T) {
 		d := e.Counters().Drops
 		return d[packet.TunnelStranger.String()]+d[packet.NotTunnel.String()]+d[packet.Martian.String()] == 5
 	})
-	for _, src := range []string{"10.3.0.1", "10.2.0.1"} { // the second is one
+	for _, src := range []string{"10.3.0.1", "10.3.0.1", "10.2.0.1"} { // the last is one
 		enc, err := tunnel.New(tunnel.Config{Type: tunnel.GUE, Src: addr(src), Dst: rip4})
 		must(t, err)
 		p := build(t, "udp 198.51.100.9:4000 > 192.0.2.10:53 len 4")
@@ -69,6 +72,10 @@ func TestDirectorsByDefault(t *testing.T) {
 	must(t, err)
 	if n != 4 || e.Counters().Packets != 1 {
 		t.Errorf("%d bytes, %+v", n, e.Counters())
+	}
+	must(t, stop())
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "stranger") || !strings.Contains(got, "address=10.3.0.1\n") {
+		t.Errorf("the log says %q", got)
 	}
 }
 

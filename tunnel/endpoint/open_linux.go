@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,8 @@ type Endpoint struct {
 	lost    atomic.Uint64
 	broken  error // of the device, final
 	ready   chan struct{}
+	// strangers are those that the log has told of.
+	strangers []netip.Addr
 }
 
 // judge is what packets are judged by; it is made anew when the host's
@@ -255,6 +258,9 @@ func (e *Endpoint) pass(j *judge, s *socket, p *packet.Packet, name, control []b
 		return packet.TunnelStranger
 	}
 	if r := j.decap.Pop(p); r != packet.OK {
+		if r == packet.TunnelStranger {
+			e.report(p.Src())
+		}
 		return r
 	}
 	e.tally.bytes.Add(uint64(p.IPLen()))
@@ -262,6 +268,19 @@ func (e *Endpoint) pass(j *judge, s *socket, p *packet.Packet, name, control []b
 	unfinished(p, e.device.MTU())
 	e.gro.add(p)
 	return packet.OK
+}
+
+// maxStrangers bounds what the log says of them: their addresses may be forged.
+const maxStrangers = 8
+
+// report tells once of each of the first strangers: a director that was
+// forgotten would be one.
+func (e *Endpoint) report(a netip.Addr) {
+	if len(e.strangers) == maxStrangers || slices.Contains(e.strangers, a) {
+		return
+	}
+	e.strangers = append(e.strangers, a)
+	e.config.Log.Warn("tunnel packets of a stranger are dropped: if it is a director, name it with --director", "address", a)
 }
 
 // deliver writes p into the kernel.
