@@ -147,6 +147,7 @@ func TestExplainOfEachMethod(t *testing.T) {
 			}
 			// The port stands for the flow, by a hash that is another in each run.
 			got := regexp.MustCompile(`(outer source port:  -> )[0-9]+`).ReplaceAllString(told(x), "${1}PORT")
+			got = regexp.MustCompile(`(?m) +$`).ReplaceAllString(got, "") // a header that is gone has no value
 			if want := lines(row.want); got != want {
 				t.Errorf("told\n%s\nwant\n%s", got, want)
 			}
