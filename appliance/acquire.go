@@ -54,7 +54,7 @@ func (a *Appliance) acquire(cfg *config.Config) error {
 			return fmt.Errorf("port %s: %w", cfg.Ports[i].Name, err)
 		}
 	}
-	if a.stack, err = netstack.New(stackConfig(cfg, devices, a)); err != nil {
+	if a.stack, err = netstack.New(a.timed(stackConfig(cfg, devices))); err != nil {
 		return err
 	}
 	a.onClose(a.memory.free) // behind the stack's end: its loops use it
@@ -137,11 +137,14 @@ func bringUp(cfg *config.Config, p config.Port, d device.Device) error {
 	return link.Up()
 }
 
-func stackConfig(cfg *config.Config, devices []device.Device, a *Appliance) netstack.Config {
-	c := netstack.Config{
-		Forward: cfg.Topology == config.TopologyHost || cfg.Topology == config.TopologyRouted,
-		Log:     a.log, Clock: a.clock,
-	}
+// timed has a stack go by the appliance's clock, and log where it does.
+func (a *Appliance) timed(c netstack.Config) netstack.Config {
+	c.Log, c.Clock = a.log, a.clock
+	return c
+}
+
+func stackConfig(cfg *config.Config, devices []device.Device) netstack.Config {
+	c := netstack.Config{Forward: cfg.Topology == config.TopologyHost || cfg.Topology == config.TopologyRouted}
 	for i, p := range cfg.Ports {
 		_, kernels := devices[i].(device.UpDowner)
 		c.Ports = append(c.Ports, netstack.PortConfig{

@@ -19,33 +19,14 @@ var (
 // pass is the fate of packets that the hook has nothing to say about: they are
 // for us, in transit, or nobody's business.
 func (w *worker) pass(now time.Duration, in *port, p *packet.Packet) {
-	r := p.Martian()
-	if r == packet.OK {
-		if _, ours := w.s.owner(p.SrcAddr()); ours {
-			r = packet.SpoofedSource
-		} else if p.IsRedirect() {
-			r = packet.ICMPRedirect
-		}
-	}
-	if r != packet.OK {
-		w.drop(now, in, p, packet.Dropped(r))
-		return
-	}
-	if at, ours := w.s.owner(p.DstAddr()); ours {
-		w.deliver(w.s.nicOf(at, in), p)
-		return
-	}
+	at, r := w.s.local(in, p)
 	switch {
-	case in.isGroup(p):
-		if !in.listensTo(p.Dst()) {
-			w.drop(now, in, p, packet.Dropped(packet.NotForwarding))
-			return
-		}
-		w.deliver(in, p)
-	case w.s.forwarding:
-		w.forward(now, in, p)
+	case r != packet.OK:
+		w.drop(now, in, p, packet.Dropped(r))
+	case at != nil:
+		w.deliver(at, p)
 	default:
-		w.drop(now, in, p, packet.Dropped(packet.NotForwarding))
+		w.forward(now, in, p)
 	}
 }
 

@@ -12,8 +12,8 @@ func (w *worker) ingress(now time.Duration, in *port, p *packet.Packet) {
 	in.stats.rxBytes.Add(uint64(p.End - p.Start))
 	w.s.show(now, Rx, in, p, packet.OK)
 	r := p.Parse(in.link)
-	if r == packet.OK && in.link == packet.LinkEthernet {
-		r = in.filter(p)
+	if r == packet.OK {
+		r = w.s.admit(in, p)
 	}
 	switch {
 	case r != packet.OK:
@@ -22,9 +22,6 @@ func (w *worker) ingress(now time.Duration, in *port, p *packet.Packet) {
 		w.arp(now, in, p)
 	case in.link == packet.LinkEthernet && isDiscovery(p):
 		w.ndp(now, in, p)
-	case w.s.fromBroadcast(p):
-		// Before the hook, which knows of no subnets, could answer everybody.
-		w.drop(now, in, p, packet.Dropped(packet.Martian))
 	case w.s.hook == nil:
 		w.pass(now, in, p)
 	default:
