@@ -57,7 +57,7 @@ func (a *Appliance) acquire(cfg *config.Config) error {
 			return fmt.Errorf("port %s: %w", cfg.Ports[i].Name, err)
 		}
 	}
-	if a.stack, err = netstack.New(stackConfig(cfg, devices, a)); err != nil {
+	if a.stack, err = netstack.New(a.timed(stackConfig(cfg, devices))); err != nil {
 		return err
 	}
 	a.onClose(a.memory.free) // behind the stack's end: its loops use it
@@ -67,7 +67,7 @@ func (a *Appliance) acquire(cfg *config.Config) error {
 		return err
 	}
 	a.stack.SetHook(a.director)
-	if err := a.populate(cfg); err != nil {
+	if err := populate(a.stack, cfg); err != nil {
 		return err
 	}
 	if err := a.steering.Extend(wanted(cfg)); err != nil {
@@ -114,14 +114,14 @@ func (a *Appliance) openDevices(cfg *config.Config) ([]device.Device, error) {
 }
 
 // populate gives the stack what it answers for, and whom it need not ask for.
-func (a *Appliance) populate(cfg *config.Config) error {
+func populate(stack *netstack.Stack, cfg *config.Config) error {
 	for _, addr := range append(cfg.VIPs(), cfg.PoolAddrs()...) {
-		if err := a.stack.AddVIP(addr); err != nil {
+		if err := stack.AddVIP(addr); err != nil {
 			return err
 		}
 	}
 	for _, n := range cfg.Neighbours {
-		if err := a.stack.SetNeighbour(n.Address, n.MAC); err != nil {
+		if err := stack.SetNeighbour(n.Address, n.MAC); err != nil {
 			return err
 		}
 	}
@@ -169,11 +169,16 @@ func bringUp(cfg *config.Config, p config.Port, d device.Device) error {
 	return link.Up()
 }
 
-func stackConfig(cfg *config.Config, devices []device.Device, a *Appliance) netstack.Config {
+// timed has a stack go by the appliance's clock, and log where it does.
+func (a *Appliance) timed(c netstack.Config) netstack.Config {
+	c.Log, c.Clock = a.log, a.clock
+	return c
+}
+
+func stackConfig(cfg *config.Config, devices []device.Device) netstack.Config {
 	c := netstack.Config{
 		Forward: cfg.Topology == config.TopologyHost || cfg.Topology == config.TopologyRouted,
 		Bridge:  cfg.Topology == config.TopologyBridged,
-		Log:     a.log, Clock: a.clock,
 	}
 	for i, p := range cfg.Ports {
 		_, kernels := devices[i].(device.UpDowner)

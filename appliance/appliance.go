@@ -59,10 +59,11 @@ type Appliance struct {
 	segment  *announce.Segment
 	server   *control.Server // nil: no operators
 
-	config   atomic.Pointer[config.Config]
-	changing sync.Mutex // guards what follows, and serializes Apply
-	steering announce.Steering
-	ending   bool // steering was closed
+	config    atomic.Pointer[config.Config]
+	changing  sync.Mutex // guards what follows, and serializes Apply
+	steering  announce.Steering
+	lingering lingering
+	ending    bool // steering was closed
 
 	cleanup []func() error // what Close takes back, last first
 	ready   chan struct{}
@@ -188,7 +189,7 @@ type task interface {
 }
 
 func (a *Appliance) tasks() []task {
-	list := []task{a.stack, a.steering, after{a.stack.Ready(), a.segment}}
+	list := []task{a.stack, a.steering, tidier{a}, after{a.stack.Ready(), a.segment}}
 	if a.server != nil {
 		list = append(list, a.server)
 	}

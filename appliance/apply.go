@@ -24,7 +24,7 @@ func (a *Appliance) Apply(cfg *config.Config) (control.Plan, error) {
 	old := a.Config()
 	plan := Plan(old, cfg)
 	if late := plan.Restarts(); late != nil {
-		return plan, fmt.Errorf("restart weir to apply this file, a running one cannot change: %s", inOneLine(late))
+		return plan, fmt.Errorf("restart weir to apply this file, a running one cannot change: %s", whatOf(late))
 	}
 	if plan.Empty() {
 		return plan, nil
@@ -43,7 +43,8 @@ func (a *Appliance) Apply(cfg *config.Config) (control.Plan, error) {
 	return plan, nil
 }
 
-func inOneLine(changes []control.Change) string {
+// whatOf names what changes.
+func whatOf(changes []control.Change) string {
 	var list []string
 	for _, c := range changes {
 		what := c.What
@@ -115,9 +116,8 @@ func (a *Appliance) commit(c change) {
 			a.segment.Add(vip)
 		}
 	}
-	if err := a.steering.Reduce(wanted(c.new)); err != nil {
-		a.log.Warn("the host still sends what is not wanted any more", "error", err)
-	}
+	a.lingering.change(a.clock(), c.old, c.new)
+	a.reduce()
 	for _, vip := range c.leave {
 		if err := a.stack.RemoveVIP(vip); err != nil {
 			a.log.Warn("a VIP that is not configured any more still answers", "error", err)

@@ -36,8 +36,13 @@ func newPackets(b *testing.B, flows int) *packets {
 	}
 	var mem memory
 	b.Cleanup(func() { _ = mem.free() })
+	d, err := drawingOf(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = d.Close() })
 	ps := &packets{Director: director.New(director.Options{
-		Network: drawingOf(cfg), MaxFlows: max(flows, 1000), Seed: 9, Memory: mem.take,
+		Network: d, MaxFlows: max(flows, 1000), Seed: 9, Memory: mem.take,
 	})}
 	services, err := specs(cfg, cfg.Services)
 	if err != nil {

@@ -2,118 +2,77 @@ package appliance
 
 import (
 	"cmp"
+	"errors"
 	"net/netip"
 	"time"
 
 	"weir/appliance/config"
+	"weir/netstack"
+	"weir/netstack/device"
 	"weir/netstack/packet"
 )
 
-// routes is where a configuration sends packets, as far as the file alone can
-// tell.
-type routes struct {
-	rows []route
-}
-
-type route struct {
-	to   netip.Prefix
-	port int
-}
-
-func routesOf(cfg *config.Config) routes {
-	var r routes
-	for i, p := range cfg.Ports {
-		for _, a := range p.Addresses {
-			r.rows = append(r.rows, route{to: a.Masked(), port: i})
-		}
-	}
-	for _, c := range cfg.Routes {
-		row := route{to: c.To, port: -1}
-		if i, ok := cfg.Port(c.Port); ok {
-			row.port = i
-		} else if near, ok := r.lookup(c.Via); ok {
-			row.port = near.port
-		}
-		if row.port >= 0 {
-			r.rows = append(r.rows, row)
-		}
-	}
-	if len(cfg.Ports) == 1 && cfg.Ports[0].Kind == config.PortTUN { // it can go nowhere else
-		r.rows = append(r.rows, route{to: netip.MustParsePrefix("0.0.0.0/0")}, route{to: netip.MustParsePrefix("::/0")})
-	}
-	return r
-}
-
-// lookup finds the longest prefix, of equals the first.
-func (r routes) lookup(dst netip.Addr) (route, bool) {
-	best, found := route{}, false
-	for _, row := range r.rows {
-		if row.to.Contains(dst) && (!found || row.to.Bits() > best.to.Bits()) {
-			best, found = row, true
-		}
-	}
-	return best, found
-}
-
-// hop is how packets leave by the port, but for the MAC that they go to.
-func (p port) hop(id int) packet.Hop {
-	return packet.Hop{Port: packet.PortID(id), Link: p.link, MTU: uint16(p.mtu), Src: p.mac}
-}
-
-// drawing is a network that exists in a configuration only: its routes are
-// known, the MACs of its stations are not.
+// drawing is a network that exists in a configuration only: a stack over
+// devices that carry nothing. Its routes are known, the MACs of its stations
+// are not: every one of them answers, with a MAC of zero.
 type drawing struct {
-	routes routes
-	ports  []port
-	own    map[netip.Addr]bool
-	macs   map[netip.Addr]packet.MAC // of static neighbours
+	*netstack.Stack
+	ports []port
 	// bridged: which port a station is behind is learned, and no file knows it.
 	bridged bool
 }
 
-func drawingOf(cfg *config.Config) drawing {
-	d := drawing{routes: routesOf(cfg), own: map[netip.Addr]bool{}, macs: map[netip.Addr]packet.MAC{}, bridged: cfg.Topology == config.TopologyBridged}
+// drawingOf is to be closed.
+func drawingOf(cfg *config.Config) (drawing, error) {
+	d := drawing{bridged: cfg.Topology == config.TopologyBridged}
+	var devices []device.Device
 	for _, p := range cfg.Ports {
 		drawn := port{name: p.Name, mac: p.MAC, mtu: cmp.Or(p.MTU, 1500)} // a new device's
 		if p.Kind == config.PortTAP {
 			drawn.link = packet.LinkEthernet
 		}
 		d.ports = append(d.ports, drawn)
-		for _, a := range p.Addresses {
-			d.own[a.Addr()] = true
-		}
+		devices = append(devices, drawnDevice{drawn})
 	}
-	for _, a := range append(cfg.VIPs(), cfg.PoolAddrs()...) {
-		d.own[a] = true
+	var err error
+	if d.Stack, err = netstack.New(stackConfig(cfg, devices)); err != nil {
+		return drawing{}, err
 	}
-	for _, n := range cfg.Neighbours {
-		d.macs[n.Address] = n.MAC
+	if err := populate(d.Stack, cfg); err != nil {
+		return drawing{}, errors.Join(err, d.Close())
 	}
-	return d
+	return d, nil
 }
 
-// Generation implements director.Network.
+// Generation implements director.Network; it is never 0.
 func (d drawing) Generation() uint32 { return 1 }
-
-// Local implements director.Network.
-func (d drawing) Local(a netip.Addr) bool { return d.own[a] }
 
 // NextHop implements director.Network.
 func (d drawing) NextHop(_ time.Duration, dst netip.Addr) (packet.Hop, packet.Reason) {
 	return d.PeekHop(dst)
 }
 
-// PeekHop implements director.Network: every station answers, with a MAC of
-// zero where the file does not say one.
+// PeekHop implements director.Network.
 func (d drawing) PeekHop(dst netip.Addr) (packet.Hop, packet.Reason) {
-	r, ok := d.routes.lookup(dst)
-	if !ok || dst.IsMulticast() || d.own[dst] {
-		return packet.Hop{}, packet.NoRoute
+	hop, why := d.Stack.PeekHop(dst)
+	if why == packet.NeighbourWait {
+		why = packet.OK
 	}
-	hop := d.ports[r.port].hop(r.port)
-	hop.Dst = d.macs[dst]
-	if d.bridged {
+	if d.bridged && why == packet.OK {
 		hop.Port = packet.NoPort
 	}
-	return hop, packet.OK
+	return hop, why
 }
+
+// drawnDevice is what a device would be, and never one that is read.
+type drawnDevice struct{ at port }
+
+func (d drawnDevice) Name() string                   { return d.at.name }
+func (d drawnDevice) Link() packet.Link              { return d.at.link }
+func (d drawnDevice) MTU() int                       { return d.at.mtu }
+func (d drawnDevice) MAC() packet.MAC                { return d.at.mac }
+func (d drawnDevice) Features() device.Features      { return device.Features{} }
+func (d drawnDevice) Queues() int                    { return 1 }
+func (d drawnDevice) Read(int, *packet.Packet) error { return device.ErrClosed }
+func (d drawnDevice) Write(*packet.Packet) error     { return device.ErrClosed }
+func (d drawnDevice) Close() error                   { return nil }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +29,11 @@ func (a *Appliance) Explain(text string) (x control.Explanation, err error) {
 // Explain is Appliance.Explain for a configuration that nobody runs: routes are
 // known from it, MACs of other stations are not.
 func Explain(cfg *config.Config, text string) (control.Explanation, error) {
-	d := drawingOf(cfg)
+	d, err := drawingOf(cfg)
+	if err != nil {
+		return control.Explanation{}, err
+	}
+	defer d.Close()
 	heart, err := newDirector(cfg, director.Options{Network: d, MaxFlows: 1})
 	if err != nil {
 		return control.Explanation{}, err
@@ -36,10 +42,18 @@ func Explain(cfg *config.Config, text string) (control.Explanation, error) {
 	return e.explain(text)
 }
 
+// network is what an explainer asks of a stack: what it asks of itself.
+type network interface {
+	director.Network
+	Admit(in packet.PortID, p *packet.Packet) packet.Reason
+	Discovers(in packet.PortID, p *packet.Packet) bool
+	Judge(in packet.PortID, p *packet.Packet, peek func(netip.Addr) (packet.Hop, packet.Reason)) packet.Verdict
+}
+
 // explainer asks a director about a packet that comes in by one of the ports.
 type explainer struct {
 	director *director.Director
-	network  director.Network
+	network  network
 	ports    []port
 	now      time.Duration
 	bridged  bool
@@ -55,18 +69,29 @@ func (e *explainer) explain(text string) (control.Explanation, error) {
 	e.arrive(&p, in)
 	before, vip := headers(&p), p.Dst()
 	x := control.Explanation{Packet: textOf(&p), Ingress: e.ports[in].name, Offline: e.offline}
-	if why := e.filter(&p, in); why != "" {
-		x.Verdict, x.Reason = packet.Drop.String(), why
-		x.Steps = []control.Step{{Question: "frame", Answer: fmt.Sprintf("to %v, which is not port %s's MAC %v", p.DstMAC(), x.Ingress, e.ports[in].mac)}}
+	at := packet.PortID(in)
+	if why := e.network.Admit(at, &p); why != packet.OK {
+		e.conclude(&x, packet.Dropped(why))
+		x.Steps = []control.Step{e.refused(why, &p, in)}
+		x.Headers = compare(before, nil)
+		return x, nil
+	}
+	if e.network.Discovers(at, &p) {
+		x.Verdict = packet.Pass.String()
+		x.Steps = []control.Step{{Question: "ICMP", Answer: "neighbour discovery is about the link: it is weir's own stack's"}}
 		x.Headers = compare(before, nil)
 		return x, nil
 	}
 	said := e.director.Explain(e.now, &p)
 	x.Service, x.Real = said.Service, said.Real
 	for _, s := range said.Steps {
-		x.Steps = append(x.Steps, control.Step{Question: s.Question, Answer: e.named(s.Answer)})
+		x.Steps = append(x.Steps, e.named(s))
 	}
-	e.conclude(&x, said.Verdict, &p)
+	if said.Verdict.Action == packet.Pass {
+		e.passed(&x, &p, at)
+	} else {
+		e.conclude(&x, said.Verdict)
+	}
 	if said.Verdict.Action == packet.Emit {
 		x.Result = textOf(&p)
 		x.Headers = compare(before, e.leaving(x.Service, x.Real, vip, &p))
@@ -99,28 +124,39 @@ func (e *explainer) arrive(p *packet.Packet, in int) {
 	p.SetHop(&packet.Hop{Link: at.link, Src: from.Dst, Dst: at.mac})
 }
 
-// filter is what the port's MAC filter says of a frame; "" if it may pass.
-func (e *explainer) filter(p *packet.Packet, in int) string {
-	mac := e.ports[in].mac
-	if e.bridged || p.Link != packet.LinkEthernet || mac.IsZero() || p.DstMAC() == mac || p.DstMAC().IsMulticast() {
-		return ""
+// wayOut is how the director says by which port a packet leaves: it knows
+// numbers only, and a MAC of zero where nobody has told one.
+var wayOut = regexp.MustCompile(`^(\S+ through port )(\d+)(, (?:which|MAC) )(\S+)(.*)$`)
+
+// named puts names where the director says numbers.
+func (e *explainer) named(s director.Step) control.Step {
+	step := control.Step{Question: s.Question, Answer: s.Answer}
+	part := wayOut.FindStringSubmatch(s.Answer)
+	if s.Question != "next hop" || part == nil {
+		return step
 	}
-	return packet.ForeignMAC.String()
+	if i, err := strconv.Atoi(part[2]); err == nil && i < len(e.ports) {
+		part[2] = e.ports[i].name
+	}
+	if part[4] == (packet.MAC{}).String()+";" {
+		part[4] = unknown + ";"
+	}
+	step.Answer = strings.Join(part[1:], "")
+	return step
 }
 
-// named puts names where the director, which knows none, says numbers.
-func (e *explainer) named(answer string) string {
-	for i, p := range e.ports {
-		through := fmt.Sprintf("through port %d,", i)
-		answer = strings.Replace(answer, through, "through port "+p.name+",", 1)
+// TheBridge is what packets leave by whose port their destination MAC decides.
+const TheBridge = "the bridge"
+
+func (e *explainer) nameOf(id packet.PortID) string {
+	if int(id) >= len(e.ports) {
+		return TheBridge
 	}
-	answer = strings.Replace(answer, fmt.Sprintf("through port %d,", packet.NoPort), "through "+theBridge+",", 1)
-	return strings.Replace(answer, "MAC "+packet.MAC{}.String(), "MAC "+unknown, 1)
+	return e.ports[id].name
 }
 
-// conclude says what the verdict is, and what it means for a packet that
-// the director leaves to others.
-func (e *explainer) conclude(x *control.Explanation, v packet.Verdict, p *packet.Packet) {
+// conclude says what becomes of the packet, and what is owed for it.
+func (e *explainer) conclude(x *control.Explanation, v packet.Verdict) {
 	x.Verdict = v.Action.String()
 	switch v.Action {
 	case packet.Emit:
@@ -128,33 +164,67 @@ func (e *explainer) conclude(x *control.Explanation, v packet.Verdict, p *packet
 	case packet.Drop, packet.Hold:
 		x.Reason = v.Reason.String()
 		x.Answer = answerText(v)
-	case packet.Pass:
-		x.Steps = append(x.Steps, e.passed(p.Dst()))
 	}
 }
 
-func (e *explainer) passed(dst netip.Addr) control.Step {
-	if e.network.Local(dst) {
-		return control.Step{Question: "destination", Answer: fmt.Sprintf("%v is weir's own: its stack gets the packet", dst)}
+// passed concludes about a packet that the director leaves to the stack. One
+// that is routed on is still one that passed: nothing was rewritten.
+func (e *explainer) passed(x *control.Explanation, p *packet.Packet, in packet.PortID) {
+	v := e.network.Judge(in, p, e.network.PeekHop)
+	x.Steps = append(x.Steps, e.judged(v, p))
+	if v.Action == packet.Emit {
+		v.Action = packet.Pass
 	}
-	hop, why := e.network.PeekHop(dst)
+	e.conclude(x, v)
+}
+
+// judged is the stack's judgement in words.
+func (e *explainer) judged(v packet.Verdict, p *packet.Packet) control.Step {
+	src, dst := p.Src(), p.Dst()
+	say := func(question, format string, args ...any) control.Step {
+		return control.Step{Question: question, Answer: fmt.Sprintf(format, args...)}
+	}
 	switch {
-	case e.bridged:
-		return control.Step{Question: "bridge", Answer: "the frame crosses it as it is, towards its destination MAC"}
-	case why == packet.NoRoute:
-		return control.Step{Question: "route", Answer: fmt.Sprintf("none to %v: the packet is dropped", dst)}
+	case v.Action == packet.Emit && v.Port == packet.NoPort:
+		return say("bridge", "the frame crosses it as it is, towards its destination MAC")
+	case v.Action == packet.Emit:
+		return say("route", "%v through port %s: the packet is routed on as it is", dst, e.ports[v.Port].name)
+	case v.Action == packet.Hold:
+		return say("route", "%v, or the router to it, whose MAC is not known yet: the packet would wait while it is asked for", dst)
+	case v.Action == packet.Pass && e.network.Local(dst):
+		return say("destination", "%v is weir's own: its stack gets the packet", dst)
+	case v.Action == packet.Pass:
+		return say("destination", "%v is everybody on the link: weir's own stack gets the packet", dst)
 	}
-	return control.Step{Question: "route", Answer: fmt.Sprintf("%v through port %s: the packet is routed on as it is", dst, e.nameOf(hop.Port))}
+	switch v.Reason {
+	case packet.NoRoute:
+		return say("route", "none to %v: the packet is dropped", dst)
+	case packet.TTLExpired:
+		return say("route", "the packet has no hop left: it is dropped")
+	case packet.TooBig:
+		return say("route", "to %v, but its MTU of %d is too small for the packet", dst, v.MTU)
+	case packet.NeighbourFailed:
+		return say("route", "to %v, but the station there does not answer: the packet is dropped", dst)
+	case packet.SpoofedSource:
+		return say("source", "%v is weir's own: the packet is dropped", src)
+	case packet.Martian, packet.Land:
+		return say("source", "no packet comes from %v to %v: it is dropped", src, dst)
+	}
+	return say("destination", "%v: weir drops the packet (%v)", dst, v.Reason)
 }
 
-// theBridge is what packets leave by whose port their destination MAC decides.
-const theBridge = "the bridge"
-
-func (e *explainer) nameOf(id packet.PortID) string {
-	if int(id) >= len(e.ports) {
-		return theBridge
+// refused says why a packet does not reach the director.
+func (e *explainer) refused(why packet.Reason, p *packet.Packet, in int) control.Step {
+	at := e.ports[in]
+	switch why {
+	case packet.ForeignMAC:
+		return control.Step{Question: "frame", Answer: fmt.Sprintf("to %v, which is not port %s's MAC %v", p.DstMAC(), at.name, at.mac)}
+	case packet.Martian:
+		if !p.DstMAC().IsMulticast() || p.Link != packet.LinkEthernet {
+			return control.Step{Question: "source", Answer: fmt.Sprintf("%v is the broadcast address of a subnet: nobody sends from it", p.Src())}
+		}
 	}
-	return e.ports[id].name
+	return control.Step{Question: "frame", Answer: fmt.Sprintf("port %s takes none like it: %v", at.name, why)}
 }
 
 var answerTexts = map[packet.Answer]string{

@@ -90,7 +90,47 @@ func TestExplainOfAFileAlone(t *testing.T) {
 			in dmz: udp 10.2.0.11:53 > 203.0.113.9:4000
 			virtual service: none: 203.0.113.9 is no VIP, and no flow has these addresses and ports
 			route: none to 203.0.113.9: the packet is dropped
+			drop no-route ICMP network unreachable`},
+		{"transit whose TTL runs out", routed, "udp 10.2.0.11:53 > 10.1.0.9:4000 ttl 1", `
+			in dmz: udp 10.2.0.11:53 > 10.1.0.9:4000 ttl 1
+			virtual service: none: 10.1.0.9 is no VIP, and no flow has these addresses and ports
+			route: the packet has no hop left: it is dropped
+			drop ttl-expired ICMP time exceeded`},
+		{"transit that is too big", routed, "udp 10.2.0.11:53 > 10.1.0.9:4000 df len 3000", `
+			in dmz: udp 10.2.0.11:53 > 10.1.0.9:4000 df len 3000
+			virtual service: none: 10.1.0.9 is no VIP, and no flow has these addresses and ports
+			route: to 10.1.0.9, but its MTU of 1500 is too small for the packet
+			drop too-big ICMP packet too big, MTU 1500`},
+		{"transit from nowhere", routed, "udp 127.0.0.1:53 > 10.1.0.9:4000", `
+			in lan: udp 127.0.0.1:53 > 10.1.0.9:4000
+			virtual service: none: 10.1.0.9 is no VIP, and no flow has these addresses and ports
+			source: no packet comes from 127.0.0.1 to 10.1.0.9: it is dropped
+			drop martian`},
+		{"a VIP as source", routed, "udp 192.0.2.10:53 > 10.1.0.9:4000", `
+			in lan: udp 192.0.2.10:53 > 10.1.0.9:4000
+			virtual service: none: 10.1.0.9 is no VIP, and no flow has these addresses and ports
+			source: 192.0.2.10 is weir's own: the packet is dropped
+			drop spoofed-source`},
+		{"a broadcast address as source", routed, "tcp 10.1.0.255:4000 > 192.0.2.10:80 S", `
+			in lan: tcp 10.1.0.255:4000 > 192.0.2.10:80 S
+			source: 10.1.0.255 is the broadcast address of a subnet: nobody sends from it
+			drop martian`},
+		{"a question for a neighbour", routed, "icmp fd00:1::9 > fd00:1::1 neighbour-solicit fd00:1::1", `
+			in lan: icmp fd00:1::9 > fd00:1::1 neighbour-solicit fd00:1::1
+			ICMP: neighbour discovery is about the link: it is weir's own stack's
 			pass`},
+		{"a port that is named like the number of another", strings.NewReplacer("lan", "1", "dmz", "0").Replace(routed), "tcp 10.1.0.9:4000 > 192.0.2.10:80 S", `
+			in 1: tcp 10.1.0.9:4000 > 192.0.2.10:80 S
+			virtual service: web (192.0.2.10:80)
+			flow: none yet: this packet begins one
+			scheduler: rr gives r1; candidates: r1 weight 1
+			next hop: 10.2.0.11 through port 0, MAC unknown; MTU 1500
+			emit 0
+			destination IP: 192.0.2.10 -> 10.2.0.11
+			TTL: 64 -> 63
+			IP checksum: 0xaebc -> 0x67ba
+			destination port: 80 -> 8080
+			TCP checksum: 0xd3de -> 0x6c9c`},
 		{"a TTL that runs out", hosted, "tcp 10.1.0.9:4000 > 192.0.2.10:80 S ttl 1", `
 			in tun: tcp 10.1.0.9:4000 > 192.0.2.10:80 S ttl 1
 			virtual service: web (192.0.2.10:80)

@@ -277,3 +277,30 @@ func TestSIGHUP(t *testing.T) {
 		converse(t, w, f.at(81))
 	})
 }
+
+// A real server that leaves the configuration serves its connections to their
+// end, and gets no new ones; then the host is told to forget it.
+func TestRealServerLeaves(t *testing.T) {
+	inKernel(t, func(t *testing.T, w lab.World) {
+		serve(t, w)
+		const soon = "timeouts: {fin-wait: 1s, close-wait: 1s, last-ack: 1s, time-wait: 1s, close: 1s, udp: 1s}\n"
+		left := w.Weir().Config() + without(services(w), "real1") + soon
+		p := startProgram(t, w, left)
+		joined(t, w)
+		alone := state(t, w)
+		p.says(t, "apply", write(t, p.file+".both", w.Weir().Config()+services(w)+soon))
+		talks := append(converseAll(t, w), converseAll(t, w)...)
+		p.signal(t, syscall.SIGHUP)
+		eventually(t, "the file is not read again", func() bool { return len(tells[control.Plan](t, p, "show", "plan").Changes) == 0 })
+		echoAll(t, talks, "after its real server left")
+		for _, f := range families {
+			if k := converse(t, w, f.at(80)); k.real != "real2" {
+				t.Errorf("a new connection went to %s", k.real)
+			}
+		}
+		for _, k := range talks {
+			k.Close()
+		}
+		becomes(t, w, alone, "after the end of all connections of the real server that left")
+	})
+}

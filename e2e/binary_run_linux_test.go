@@ -79,7 +79,9 @@ func TestKilledAndStartedAgain(t *testing.T) {
 			carries(t, w, "after kill -9 and a restart")
 			becomes(t, w, running, "after kill -9 and a restart")
 		}
-		// The least of three: others use this machine too.
+		// The least of three: others use this machine too, and a TAP that the lab
+		// puts into its segment late costs the second until weir asks again for
+		// a MAC.
 		if best := slices.Min(took); best > 500*time.Millisecond {
 			t.Errorf("serving %v after the start, at best; want 500ms at most", took)
 		}

@@ -99,6 +99,16 @@ func carries(t testing.TB, w lab.World, when string) {
 	}
 }
 
+// without drops the lines of a real server.
+func without(services, name string) (text string) {
+	for l := range strings.Lines(services) {
+		if !strings.Contains(l, "{name: "+name+",") {
+			text += l
+		}
+	}
+	return text
+}
+
 // untilUDP sends a datagram to the address every few milliseconds until one
 // comes back, and returns how long that took.
 func untilUDP(t testing.TB, w lab.World, address string) time.Duration {

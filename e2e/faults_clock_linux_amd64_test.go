@@ -239,7 +239,10 @@ func TestClockJumps(t *testing.T) {
 			if kept != len(talks) {
 				t.Errorf("%s: %d flows are established, want %d", jump.name, kept, len(talks))
 			}
-			eventually(t, jump.name+": the UDP flows do not end, nor those of closed connections", func() bool {
+			if jump.by > 0 {
+				continue
+			}
+			eventually(t, jump.name+": the UDP flows do not end", func() bool {
 				return !strings.Contains(p.says(t, "show", "flows"), "udp")
 			})
 		}

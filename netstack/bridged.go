@@ -12,7 +12,7 @@ import (
 // table can read; the others cross unread, however broken they are.
 func (w *worker) bridged(now time.Duration, in *port, p *packet.Packet) {
 	unread := p.Parse(packet.LinkEthernet)
-	if r := w.s.admit(now, in, p); r != packet.OK {
+	if r := w.s.enters(now, in, p); r != packet.OK {
 		w.drop(now, in, p, packet.Dropped(r))
 		return
 	}
@@ -42,9 +42,9 @@ func (w *worker) bridged(now time.Duration, in *port, p *packet.Packet) {
 	}
 }
 
-// admit learns from a frame's source where that station is, and keeps out what
+// enters learns from a frame's source where that station is, and keeps out what
 // must not go round: OK, or the reason. p need not have parsed.
-func (s *Stack) admit(now time.Duration, in *port, p *packet.Packet) packet.Reason {
+func (s *Stack) enters(now time.Duration, in *port, p *packet.Packet) packet.Reason {
 	b := p.Bytes()
 	if len(b) < 14 {
 		return packet.Truncated

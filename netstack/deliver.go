@@ -26,25 +26,14 @@ func (w *worker) pass(now time.Duration, in *port, p *packet.Packet) {
 		}
 		return
 	}
-	if r := w.s.suspicious(p); r != packet.OK {
-		w.drop(now, in, p, packet.Dropped(r))
-		return
-	}
-	if at, ours := w.s.owner(p.DstAddr()); ours {
-		w.deliver(w.s.nicOf(at, in), p)
-		return
-	}
+	at, r := w.s.local(in, p)
 	switch {
-	case in.isGroup(p):
-		if !in.listensTo(p.Dst()) {
-			w.drop(now, in, p, packet.Dropped(packet.NotForwarding))
-			return
-		}
-		w.deliver(in.host, p)
-	case w.s.forwarding:
-		w.forward(now, in, p)
+	case r != packet.OK:
+		w.drop(now, in, p, packet.Dropped(r))
+	case at != nil:
+		w.deliver(at, p)
 	default:
-		w.drop(now, in, p, packet.Dropped(packet.NotForwarding))
+		w.forward(now, in, p)
 	}
 }
 

@@ -11,24 +11,17 @@ import (
 // fragments, mends wrong checksums and sends packets with TTL 0; here the TTL,
 // its checksum and the MACs are all that changes (RFC 1812 5.2.1, 5.3.1).
 func (w *worker) forward(now time.Duration, in *port, p *packet.Packet) {
-	src, dst := p.Src(), p.Dst()
-	if src.IsLinkLocalUnicast() || dst.IsLinkLocalUnicast() {
-		// They mean nothing on another link (RFC 4291 2.5.6, RFC 3927 2.6.2).
-		w.drop(now, in, p, packet.Dropped(packet.NotForwarding))
+	if v := transit(p); v.Action == packet.Drop {
+		w.drop(now, in, p, v)
 		return
 	}
-	if p.TTL() <= 1 {
-		w.drop(now, in, p, packet.Verdict{
-			Action: packet.Drop, Reason: packet.TTLExpired, Answer: packet.AnswerTimeExceeded})
-		return
-	}
-	hop, r := w.s.resolve(now, nil, dst, &waiting{p: p, from: in})
+	hop, r := w.s.resolve(now, nil, p.Dst(), &waiting{p: p, from: in})
 	switch r {
 	case packet.OK:
 	case packet.NeighbourWait:
 		return
 	case packet.NoRoute:
-		if w.s.isDirectedBroadcast(dst) {
+		if w.s.isDirectedBroadcast(p.Dst()) {
 			// Not routed (RFC 2644), and owed no error (RFC 1122 3.2.2).
 			w.drop(now, in, p, packet.Dropped(packet.NotForwarding))
 			return
@@ -39,8 +32,8 @@ func (w *worker) forward(now time.Duration, in *port, p *packet.Packet) {
 		return
 	}
 	out := w.s.leaving(hop.Port)
-	if p.DF() && !fits(p, out.mtu) {
-		w.drop(now, in, p, tooBig(out))
+	if v := leaving(p, out); v.Action == packet.Drop {
+		w.drop(now, in, p, v)
 		return
 	}
 	p.DecTTL()

@@ -16,8 +16,8 @@ func (w *worker) ingress(now time.Duration, in *port, p *packet.Packet) {
 		return
 	}
 	r := p.Parse(in.link)
-	if r == packet.OK && in.link == packet.LinkEthernet {
-		r = in.filter(p)
+	if r == packet.OK {
+		r = w.s.admit(in, p)
 	}
 	switch {
 	case r != packet.OK:
@@ -26,9 +26,6 @@ func (w *worker) ingress(now time.Duration, in *port, p *packet.Packet) {
 		w.arp(now, in, p)
 	case in.link == packet.LinkEthernet && isDiscovery(p):
 		w.ndp(now, in, p)
-	case w.s.bridge == nil && w.s.fromBroadcast(p):
-		// Before the hook, which knows of no subnets, could answer everybody.
-		w.drop(now, in, p, packet.Dropped(packet.Martian))
 	default:
 		w.ask(now, in, p)
 	}

@@ -33,6 +33,7 @@ type steering struct {
 	wasUp  bool
 	table  int
 	global globals
+	ended  chan struct{} // closed by Close
 
 	mu       sync.Mutex // guards what follows, and what the host has of it
 	closed   bool
@@ -56,7 +57,7 @@ func (k kernel) Attach(device string) (Steering, error) {
 	}
 	s := &steering{
 		log: k.log, nl: handle, events: events, device: device, table: tableOf(device),
-		to: map[netip.Addr]bool{}, from: map[Source]bool{}, based: map[int]bool{},
+		to: map[netip.Addr]bool{}, from: map[Source]bool{}, based: map[int]bool{}, ended: make(chan struct{}),
 	}
 	if err := s.attach(); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -144,7 +145,10 @@ func (s *steering) reduce(w Want) error {
 func (s *steering) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
+	if !s.closed {
+		s.closed = true
+		close(s.ended)
+	}
 	errs := []error{s.reduce(Want{})}
 	s.restore()
 	if s.link != nil && !s.wasUp {

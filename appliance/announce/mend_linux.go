@@ -3,8 +3,8 @@ package announce
 import (
 	"context"
 	"errors"
-	"fmt"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -18,10 +18,12 @@ func (s *steering) String() string         { return "host" }
 // is set down, and does not bring them back with it.
 func (s *steering) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, s.events.Close)()
+	var wait time.Duration // after the last error
 	for {
 		messages, _, err := s.events.Receive()
 		switch {
 		case err == nil:
+			wait = 0
 			for _, m := range messages {
 				s.heard(m)
 			}
@@ -30,9 +32,37 @@ func (s *steering) Run(ctx context.Context) error {
 		case errors.Is(err, unix.ENOBUFS):
 			s.mend() // events were lost, perhaps that one
 		default:
-			return fmt.Errorf("host: watch links: %w", err)
+			// Traffic does not depend on it: weir goes on, and looks by itself
+			// for as long as nobody tells.
+			if wait == 0 {
+				s.log.Warn("links cannot be watched; routes that the host drops come back late", "device", s.device, "error", err)
+			}
+			wait = min(max(2*wait, shortestWait), longestWait)
+			if !s.pause(ctx, wait) {
+				return nil
+			}
+			s.mend()
 		}
 	}
+}
+
+// How long Run waits after an error, from one to the next.
+const (
+	shortestWait = 50 * time.Millisecond
+	longestWait  = 10 * time.Second
+)
+
+// pause waits; false if Run is to end.
+func (s *steering) pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-s.ended:
+	}
+	return false
 }
 
 func (s *steering) isClosed() bool {

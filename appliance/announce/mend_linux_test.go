@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"weir/netstack/device"
 	"weir/netstack/packet"
 )
@@ -95,6 +97,39 @@ func TestClosedAndKilledWhileTheLinkIsDown(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// What the watcher cannot read does not end it: it is said once, and the link
+// is served as before.
+func TestTheWatcherOutlivesWhatItCannotRead(t *testing.T) {
+	w := newWorld(t)
+	s := w.attach()
+	w.run(s)
+	w.extend(s, nat)
+	before := w.state()
+	stranger, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(stranger)
+	watcher, err := s.(*steering).events.GetPid()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		// No kernel says this.
+		if err := unix.Sendto(stranger, make([]byte, unix.SizeofNlMsghdr), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Pid: watcher}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.says("links cannot be watched")
+	w.down()
+	up(t, w.weir)
+	w.says("routes were set anew")
+	w.unchanged("after the link was down", before)
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -83,9 +83,7 @@ func TestHalfARequestIsCutOff(t *testing.T) {
 		"half a body":   "POST /v1/apply HTTP/1.1\r\nHost: weir\r\nContent-Length: 100\r\n\r\nhalf",
 	} {
 		conn := dial(t, path)
-		if _, err := io.WriteString(conn, half); err != nil {
-			t.Fatal(err)
-		}
+		_, _ = io.WriteString(conn, half) // a server that is quicker has ended the connection already
 		if _, err := io.Copy(io.Discard, conn); err != nil {
 			t.Errorf("%s: the server did not end the connection: %v", name, err)
 		}

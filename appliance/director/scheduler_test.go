@@ -121,8 +121,14 @@ func TestRemovedRealsKeepTheirIDWhileFlowsUseIt(t *testing.T) {
 		if r := tbl.real(gone.id); r == nil || r.tally != gone.tally {
 			t.Fatalf("table %d: the id of a removed real with a flow is no longer its own", i+2)
 		}
+		if list := tbl.Leaving(); len(list) != 1 || list[0].tally != gone.tally || list[0].Proto != packet.TCP {
+			t.Errorf("table %d: leaving are %v, want the removed real with a flow", i+2, list)
+		}
 	}
 	gone.count(Established, -1)
+	if list := t3.Leaving(); list != nil {
+		t.Errorf("leaving are %v, and none of them has a flow", list)
+	}
 	t4 := NewTable([]ServiceSpec{withReal(3)}, DefaultTimeouts(), t3)
 	if r := t4.real(gone.id); r != nil && r.tally == gone.tally {
 		t.Error("a removed real without flows is still kept")

@@ -64,6 +64,7 @@ func (s *Service) Reals() []*Real { return s.reals }
 type Real struct {
 	RealSpec
 	Service string // the name of its virtual service
+	Proto   uint8  // that service's
 	addr    packet.Addr
 	vip     packet.Addr
 	*tally
@@ -104,7 +105,7 @@ func NewTable(specs []ServiceSpec, timeouts Timeouts, old *Table) *Table {
 		s := &Service{ServiceSpec: spec, key: serviceKey{packet.AddrFrom(spec.VIP.Addr()), spec.VIP.Port(), spec.Proto}}
 		before := old.service(s.key)
 		for _, rs := range spec.Reals {
-			r := t.put(&Real{RealSpec: rs, Service: spec.Name, addr: packet.AddrFrom(rs.Addr.Addr()), vip: s.key.vip, tally: before.tallyOf(rs)})
+			r := t.put(&Real{RealSpec: rs, Service: spec.Name, Proto: spec.Proto, addr: packet.AddrFrom(rs.Addr.Addr()), vip: s.key.vip, tally: before.tallyOf(rs)})
 			s.reals = append(s.reals, r)
 			if r.Encap != nil {
 				t.tunnels = append(t.tunnels, r)
@@ -153,12 +154,7 @@ func (t *Table) inherit(old *Table) {
 		return
 	}
 	t.reals = append(t.reals, old.reals...)
-	listed := map[*tally]bool{}
-	for _, s := range old.services {
-		for _, r := range s.reals {
-			listed[r.tally] = true
-		}
-	}
+	listed := old.listed()
 	for i, r := range t.reals {
 		if r != nil && !listed[r.tally] && r.unused() {
 			t.reals[i] = nil
@@ -190,6 +186,28 @@ func (t *Table) real(id uint32) *Real {
 		return nil
 	}
 	return t.reals[id]
+}
+
+// Leaving are the real servers that no service has any more and flows still use.
+func (t *Table) Leaving() (list []*Real) {
+	listed := t.listed()
+	for _, r := range t.reals {
+		if r != nil && !listed[r.tally] && !r.unused() {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// listed are the real servers that services have.
+func (t *Table) listed() map[*tally]bool {
+	listed := map[*tally]bool{}
+	for _, s := range t.services {
+		for _, r := range s.reals {
+			listed[r.tally] = true
+		}
+	}
+	return listed
 }
 
 // Services are the virtual services in file order.

@@ -97,17 +97,18 @@ func (r *runner) attend(ctx context.Context, a *appliance.Appliance, cfg *config
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }() // until ctx ends
 	ready, stopping := a.Ready(), ctx.Done()
+	var reload <-chan os.Signal // SIGHUP waits until there is something to reload
 	for {
 		select {
 		case <-ready:
-			ready = nil
+			ready, reload = nil, r.reload
 			fmt.Fprintln(r.stdout, readyLine(cfg))
 			r.tell(notifyReady)
 		case <-stopping:
 			stopping = nil
 			r.log.Info("stopping")
 			r.tell(notifyStopping)
-		case <-r.reload:
+		case <-reload:
 			r.tell(notifyReloading())
 			r.apply(a)
 			r.tell(notifyReady)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -202,6 +203,10 @@ func hasLine(text, want string) bool {
 }
 
 func TestRunThatCannotBegin(t *testing.T) {
+	// The first to wait for a signal starts a goroutine that stays.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	signal.Stop(signals)
 	file := write(t, "weir.yaml", good)
 	for _, row := range []struct {
 		name, file, socket, says string
@@ -225,7 +230,9 @@ func TestRunThatCannotBegin(t *testing.T) {
 	}
 }
 
-func TestServiceManagerIsTold(t *testing.T) {
+// serviceManager returns what has the next thing that a service manager is told.
+func serviceManager(t *testing.T) (told func() string) {
+	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("the protocol is Linux's")
 	}
@@ -234,9 +241,10 @@ func TestServiceManagerIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { l.Close() })
 	l.SetReadDeadline(time.Now().Add(patience))
-	told := func() string {
+	t.Setenv("NOTIFY_SOCKET", at)
+	return func() string {
 		b := make([]byte, 1000)
 		n, err := l.Read(b)
 		if err != nil {
@@ -244,7 +252,58 @@ func TestServiceManagerIsTold(t *testing.T) {
 		}
 		return string(b[:n])
 	}
-	t.Setenv("NOTIFY_SOCKET", at)
+}
+
+// slowHost is a host whose steering is ready when gate is closed.
+type slowHost struct {
+	announce.Host
+	gate chan struct{}
+}
+
+func (h slowHost) Attach(device string) (announce.Steering, error) {
+	s, err := h.Host.Attach(device)
+	return slowSteering{s, h.gate}, err
+}
+
+type slowSteering struct {
+	announce.Steering
+	gate chan struct{}
+}
+
+func (s slowSteering) Ready() <-chan struct{} { return s.gate }
+
+// A reload that is asked for before weir is ready waits: the service manager
+// must not hear READY from it.
+func TestReloadWaitsUntilReady(t *testing.T) {
+	told := serviceManager(t)
+	o := onAWire(t)
+	gate := make(chan struct{})
+	o.Host = slowHost{announce.None, gate}
+	hup := make(chan os.Signal, 1)
+	hup <- syscall.SIGHUP
+	log := newScreen()
+	r := runner{file: write(t, "weir.yaml", good), socket: filepath.Join(t.TempDir(), "w.sock"), stdout: newScreen(), stderr: log, reload: hup, options: o}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.run(ctx) }() // until cancel
+	log.until(t, "port opened")
+	if _, err := control.NewClient(r.socket).Version(ctx); err != nil { // it runs
+		t.Fatal(err)
+	}
+	close(gate)
+	for _, want := range []string{"READY=1", "RELOADING=1", "READY=1"} {
+		if s := told(); !strings.HasPrefix(s, want) {
+			t.Errorf("the service manager is told %q, want %s", s, want)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServiceManagerIsTold(t *testing.T) {
+	told := serviceManager(t)
 	r := start(t, good)
 	if s := told(); s != "READY=1" {
 		t.Errorf("at the start: %q", s)

@@ -110,6 +110,31 @@ func unpack(t *testing.T, archive *txtar.Archive) (tree *Tree, broken string) {
 	return tree, broken
 }
 
+// In a worktree .git is a file that names a place on the machine; what make and
+// the README's commands leave behind is nobody's source.
+func TestWhatGitDoesNotTrackIsNotRead(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod": "module weir\n", ".gitignore": "/weir\n/weir.yaml\n*.out\n", ".git": "gitdir: elsewhere\n",
+		"weir": "binary", "weir.yaml": "topology: host\n", "cpu.out": "",
+	} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree, err := Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read []string
+	for _, f := range tree.Files {
+		read = append(read, f.Path)
+	}
+	if got := strings.Join(read, " "); got != ".gitignore go.mod" {
+		t.Errorf("read %s", got)
+	}
+}
+
 func TestLoadSaysWhatIsWrong(t *testing.T) {
 	root := t.TempDir()
 	if _, err := Load(root); err == nil {

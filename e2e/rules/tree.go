@@ -93,7 +93,7 @@ func Load(root string) (*Tree, error) {
 		switch {
 		case e.IsDir() && (rel == ".git" || t.ignores(rel)):
 			return fs.SkipDir
-		case !e.Type().IsRegular() || t.ignores(rel):
+		case !e.Type().IsRegular() || rel == ".git" || t.ignores(rel): // in a worktree .git is a file
 			return nil
 		}
 		f, err := t.read(name, rel)

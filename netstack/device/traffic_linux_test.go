@@ -177,7 +177,7 @@ func TestUDPSuperPacketsTravelWhole(t *testing.T) {
 	}
 	d := open(t, Config{Name: "weir0", Kind: TUN})
 	if !d.Features().USO {
-		t.Skip("this kernel is older than 6.2: no UDP segmentation offload")
+		forbidden(t, "this kernel is older than 6.2: no UDP segmentation offload")
 	}
 	connect(t, d)
 	m := startMirror(d, d)

@@ -103,8 +103,10 @@ func (w *wireEnd) send(p *packet.Packet) error {
 
 // Close implements Device.
 func (w *wireEnd) Close() error {
-	w.out.endWrites()
+	// In this order: a peer that closes its end in turn, at once, must not look
+	// to our reader as one that went first.
 	w.in.endReads()
+	w.out.endWrites()
 	return nil
 }
 

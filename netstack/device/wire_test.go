@@ -2,6 +2,7 @@ package device
 
 import (
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -145,6 +146,40 @@ func TestClosingOneEndEndsBoth(t *testing.T) {
 	if err := b.Write(build(t, syn)); !errors.Is(err, ErrRemoved) {
 		t.Errorf("the peer's Write: %v, want ErrRemoved", err)
 	}
+}
+
+// The reader of the end that is closed is told so, however quick the other end
+// follows.
+func TestWhoeverClosesFirstIsNotToldThatTheOtherDid(t *testing.T) {
+	for range 10_000 {
+		a, b := NewWire(WireConfig{Name: "a"}, WireConfig{Name: "b"})
+		read := func(d Device) error { var p packet.Packet; return d.Read(0, &p) }
+		first, second := make(chan error, 1), make(chan error, 1)
+		go func() { first <- read(a) }() // both until a is closed
+		go func() {
+			err := read(b)
+			_ = b.Close()
+			second <- err
+		}()
+		for _, d := range []Device{a, b} {
+			for in := d.(*wireEnd).in; in.waiting() == 0; { // the window is narrow, and opens for who waits
+				runtime.Gosched()
+			}
+		}
+		_ = a.Close()
+		if err := <-first; !errors.Is(err, ErrClosed) {
+			t.Fatalf("the end that was closed reads %v, want ErrClosed", err)
+		}
+		if err := <-second; !errors.Is(err, ErrRemoved) {
+			t.Fatalf("the other end reads %v, want ErrRemoved", err)
+		}
+	}
+}
+
+func (f *frames) waiting() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.readers
 }
 
 func TestEndsOfWiresHaveAddressesOfTheirOwn(t *testing.T) {
