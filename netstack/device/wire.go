@@ -103,8 +103,10 @@ func (w *wireEnd) send(p *packet.Packet) error {
 
 // Close implements Device.
 func (w *wireEnd) Close() error {
-	w.out.endWrites()
+	// In this order: told first, the peer may close its end, and a Read here
+	// would take that for the cause.
 	w.in.endReads()
+	w.out.endWrites()
 	return nil
 }
 
