@@ -110,7 +110,7 @@ func (e *explainer) named(answer string) string {
 		through := fmt.Sprintf("through port %d,", i)
 		answer = strings.Replace(answer, through, "through port "+p.name+",", 1)
 	}
-	answer = strings.Replace(answer, fmt.Sprintf("through port %d,", packet.NoPort), "through "+theBridge+",", 1)
+	answer = strings.Replace(answer, fmt.Sprintf("through port %d,", packet.NoPort), "through "+TheBridge+",", 1)
 	return strings.Replace(answer, "MAC "+packet.MAC{}.String(), "MAC "+unknown, 1)
 }
 
@@ -143,12 +143,12 @@ func (e *explainer) passed(dst netip.Addr) control.Step {
 	return control.Step{Question: "route", Answer: fmt.Sprintf("%v through port %s: the packet is routed on as it is", dst, e.nameOf(hop.Port))}
 }
 
-// theBridge is what packets leave by whose port their destination MAC decides.
-const theBridge = "the bridge"
+// TheBridge is what packets leave by whose port their destination MAC decides.
+const TheBridge = "the bridge"
 
 func (e *explainer) nameOf(id packet.PortID) string {
 	if int(id) >= len(e.ports) {
-		return theBridge
+		return TheBridge
 	}
 	return e.ports[id].name
 }

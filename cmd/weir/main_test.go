@@ -148,6 +148,7 @@ comes in by port tun
   virtual service  dns (192.0.2.10:53)
   flow             none yet: this packet begins one
   scheduler        wrr gives 10.2.0.11:53; candidates: 10.2.0.11:53 weight 1
+  method           nat: the destination changes; replies come back through weir
   next hop         10.2.0.11 through port tun, which has no MACs; MTU 1500
 
 emit: it leaves by port tun; service dns, real server 10.2.0.11:53
