@@ -124,6 +124,7 @@ func TestExplainOfAFileAlone(t *testing.T) {
 			virtual service: web (192.0.2.10:80)
 			flow: none yet: this packet begins one
 			scheduler: rr gives r1; candidates: r1 weight 1
+			method: nat: the destination changes; replies come back through weir
 			next hop: 10.2.0.11 through port 0, MAC unknown; MTU 1500
 			emit 0
 			destination IP: 192.0.2.10 -> 10.2.0.11

@@ -151,43 +151,6 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// 100 MB each way through the VIP are the same bytes at the other end.
-func TestBulkIsIdentical(t *testing.T) {
-	const size = 100 << 20
-	everywhere(t, func(t *testing.T, w lab.World) {
-		startWeir(t, w, services(w))
-		for _, f := range families {
-			t.Run(f.name, func(t *testing.T) {
-				n := int64(size)
-				if w.Name() == "sim" || f.name != "v4" || testing.Short() {
-					n = 10 << 20 // the whole once is enough for what is slow or alike
-				}
-				serveTCP(t, w, f, 8080, func(name string, c net.Conn) {
-					h := sha256.New()
-					if _, err := io.Copy(h, io.LimitReader(c, n)); err != nil {
-						return
-					}
-					c.Write(h.Sum(nil))
-					io.Copy(c, stream(n))
-				})
-				c := dial(t, w, "tcp", f.at(80))
-				go func() { io.Copy(c, stream(n)) }() // ends with the connection
-				want := digest(stream(n))
-				var got [sha256.Size]byte
-				if _, err := io.ReadFull(c, got[:]); err != nil {
-					t.Fatalf("upload: %v", err)
-				}
-				if got != want {
-					t.Error("the upload arrived as other bytes")
-				}
-				if digest(c) != want {
-					t.Error("the download arrived as other bytes")
-				}
-			})
-		}
-	})
-}
-
 // stream is n bytes that look random and are always the same.
 func stream(n int64) io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{7}), n) }
 

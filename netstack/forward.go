@@ -20,15 +20,8 @@ func (w *worker) forward(now time.Duration, in *port, p *packet.Packet) {
 	case packet.OK:
 	case packet.NeighbourWait:
 		return
-	case packet.NoRoute:
-		if w.s.isDirectedBroadcast(p.Dst()) {
-			// Not routed (RFC 2644), and owed no error (RFC 1122 3.2.2).
-			w.drop(now, in, p, packet.Dropped(packet.NotForwarding))
-			return
-		}
-		fallthrough
 	default:
-		w.drop(now, in, p, undelivered(r))
+		w.drop(now, in, p, w.s.nowhere(p, r))
 		return
 	}
 	out := w.s.leaving(hop.Port)

@@ -53,6 +53,15 @@ func transit(p *packet.Packet) packet.Verdict {
 	return packet.Verdict{}
 }
 
+// nowhere judges a packet that has no next hop, for reason r. A directed
+// broadcast is not routed (RFC 2644), and owed no error (RFC 1122 3.2.2).
+func (s *Stack) nowhere(p *packet.Packet, r packet.Reason) packet.Verdict {
+	if r == packet.NoRoute && s.isDirectedBroadcast(p.Dst()) {
+		return packet.Dropped(packet.NotForwarding)
+	}
+	return undelivered(r)
+}
+
 // leaving judges a packet whose next hop is behind out.
 func leaving(p *packet.Packet, out *port) packet.Verdict {
 	if p.DF() && !fits(p, out.mtu) {
@@ -107,7 +116,7 @@ func (s *Stack) Judge(in packet.PortID, p *packet.Packet, peek func(netip.Addr) 
 	case packet.NeighbourWait:
 		return packet.Verdict{Action: packet.Hold, Reason: r}
 	default:
-		return undelivered(r)
+		return s.nowhere(p, r)
 	}
 	if v := leaving(p, s.leaving(hop.Port)); v.Action == packet.Drop {
 		return v

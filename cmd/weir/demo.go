@@ -1,10 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,13 +15,59 @@ import (
 	"weir/e2e/lab"
 )
 
-// demos are the demonstrations by name: each is a topology to stand in.
-var demos = map[string]func() lab.Topology{
-	"nat":    func() lab.Topology { return lab.HostTopology(1, 3) },
-	"routed": func() lab.Topology { return lab.RoutedTopology(1, 3) },
+// demo is one demonstration: a topology to stand in, and a method.
+type demo struct {
+	name     string
+	topology func() lab.Topology
+	method   string
+	vip      netip.Addr
+	about    string // its line in the help
 }
 
-const demoNames = "nat, routed"
+// demos are the demonstrations, in the order of `weir demo all`.
+var demos = []demo{
+	{"nat", func() lab.Topology { return lab.HostTopology(1, 3) }, "nat", lab.VIP4,
+		"weir behind a TUN of a forwarding host (topology host)"},
+	{"routed", func() lab.Topology { return lab.RoutedTopology(1, 3) }, "nat", lab.VIP4,
+		"weir as the router between clients and real servers, with two TAPs (topology routed)"},
+	{"bridged", func() lab.Topology { return lab.BridgedTopology(1, 3) }, "nat", lab.NearVIP4,
+		"weir in the wire between them, all in one subnet (topology bridged)"},
+	{"one-arm", func() lab.Topology { return lab.OneArmTopology(1, 3) }, "fullnat", lab.NearVIP4,
+		"weir on the one segment of all, with addresses of its own towards real servers (method fullnat)"},
+	{"dsr", func() lab.Topology { return lab.DirectReturn(lab.OneArmTopology(1, 3)) }, "dsr", lab.NearVIP4,
+		"only MACs change, and real servers answer clients past weir (method dsr)"},
+	{"tunnel", func() lab.Topology { return lab.Decapsulating(lab.OneArmTopology(1, 3)) }, "tunnel", lab.NearVIP4,
+		"requests travel inside IP packets of weir's, answers past it (method tunnel)"},
+}
+
+func demoNames(between string) string {
+	var names []string
+	for _, d := range demos {
+		names = append(names, d.name)
+	}
+	return strings.Join(append(names, "all"), between)
+}
+
+// chosen are the demonstrations that a name stands for.
+func chosen(name string) []demo {
+	if name == "all" {
+		return demos
+	}
+	i := slices.IndexFunc(demos, func(d demo) bool { return d.name == name })
+	if i < 0 {
+		return nil
+	}
+	return demos[i : i+1]
+}
+
+func demoHelp() string {
+	var b strings.Builder
+	for _, d := range demos {
+		fmt.Fprintf(&b, "  %-8s %s\n", d.name, d.about)
+	}
+	b.WriteString("  all      one after the other, and a table that compares them")
+	return b.String()
+}
 
 // demoLimit bounds a demonstration: something that hangs is a fault to show.
 const demoLimit = 30 * time.Second
@@ -28,32 +75,45 @@ const demoLimit = 30 * time.Second
 func newDemo() *cobra.Command {
 	var world, file string
 	c := &cobra.Command{
-		Use:   "demo [nat|routed]",
+		Use:   "demo [" + demoNames("|") + "]",
 		Short: "show what weir does to a packet: real HTTP requests through a VIP, hop by hop",
 		Long: `demo sends real HTTP requests from a client through a VIP to three real servers, shows which server
 answered, and follows one request and its answer hop by hop: MACs, addresses, ports, TTL; what weir
 changed is set off. It needs no root and no set-up.
 
-  nat      weir behind a TUN of a forwarding host (topology host)
-  routed   weir as the router between clients and real servers, with two TAPs (topology routed)`,
+` + demoHelp(),
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := "nat"
 			if len(args) > 0 {
 				name = args[0]
 			}
-			topology, ok := demos[name]
-			if !ok {
-				return usageError(fmt.Errorf("there is no demonstration %q in this version; choose one of %s", name, demoNames))
+			list := chosen(name)
+			if list == nil {
+				return usageError(fmt.Errorf("there is no demonstration %q in this version; choose one of %s", name, demoNames(", ")))
+			}
+			if len(list) > 1 && file != "" {
+				return usageError(fmt.Errorf("-w writes one demonstration: choose one of %s", demoNames(", ")))
 			}
 			build, err := worldBuilder(world)
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), demoLimit)
-			defer cancel()
-			d := demonstration{name: name, topology: topology(), build: build, file: file, out: cmd.OutOrStdout(), colour: wantsColour(cmd.OutOrStdout())}
-			return d.run(ctx)
+			var done []*demonstration
+			for i, x := range list {
+				if i > 0 {
+					fmt.Fprint(cmd.OutOrStdout(), "\n\n")
+				}
+				d := &demonstration{demo: x, topology: x.topology(), build: build, file: file, out: cmd.OutOrStdout(), colour: wantsColour(cmd.OutOrStdout())}
+				if err := d.runWithin(cmd.Context(), demoLimit); err != nil {
+					return err
+				}
+				done = append(done, d)
+			}
+			if len(done) > 1 {
+				writeComparison(cmd.OutOrStdout(), done)
+			}
+			return nil
 		},
 	}
 	c.Flags().StringVar(&world, "world", "sim", "who plays the hosts: sim (inside this process) or kernel (Linux namespaces)")
@@ -90,7 +150,8 @@ func wantsColour(w io.Writer) bool {
 }
 
 // picture draws the demonstration's network.
-func picture(t *lab.Topology) string {
+func picture(d *demonstration) string {
+	t := &d.topology
 	client, reals := t.Node("client1"), []string{}
 	for _, n := range t.Nodes {
 		if strings.HasPrefix(n.Name, "real") {
@@ -99,12 +160,16 @@ func picture(t *lab.Topology) string {
 	}
 	middle, below := "weir", ""
 	indent := strings.Repeat(" ", len("  client1 ")+len(client.Addr4().String())+len(" ──── "))
-	if t.Weir.Node != "" {
+	switch {
+	case t.Weir.Node != "":
 		middle = t.Weir.Node
 		below = fmt.Sprintf("%s │ TUN %s\n%s weir", indent, t.Weir.Ports[0].Device, indent)
-	} else {
+	case len(t.Weir.Ports) == 1:
+		middle = "segment"
+		below = fmt.Sprintf("%s │ TAP %s\n%s weir %s", indent, t.Weir.Ports[0].Device, indent, t.Weir.Ports[0].Addresses[0].Addr())
+	default:
 		below = fmt.Sprintf("%s TAPs %s, %s", indent, t.Weir.Ports[0].Device, t.Weir.Ports[1].Device)
 	}
-	return fmt.Sprintf("  client1 %s ──── %s ──── %s\n%s: virtual service %s:80, scheduler rr, method nat\n",
-		client.Addr4(), middle, strings.Join(reals, ", "), below, lab.VIP4)
+	return fmt.Sprintf("  client1 %s ──── %s ──── %s\n%s: virtual service %s:80, scheduler rr, method %s\n",
+		client.Addr4(), middle, strings.Join(reals, ", "), below, d.vip, d.method)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"weir/netstack/capture"
 	"weir/netstack/device"
 	"weir/netstack/packet"
+	"weir/tunnel"
 )
 
 // demoRequests is how many requests the client sends; the first is followed.
@@ -36,7 +38,7 @@ const demoBuffer = 64 << 20
 
 // demonstration is one run of `weir demo`.
 type demonstration struct {
-	name     string
+	demo
 	topology lab.Topology
 	build    func(lab.Topology) (lab.World, error)
 	file     string
@@ -48,6 +50,14 @@ type demonstration struct {
 	weir     tapRecord
 	servers  []*http.Server
 	serving  sync.WaitGroup
+
+	request, answer []sighting // of the request that is followed
+}
+
+func (d *demonstration) runWithin(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return d.run(ctx)
 }
 
 // run builds the world, lets weir carry the requests and shows what happened.
@@ -62,7 +72,7 @@ func (d *demonstration) run(ctx context.Context) (err error) {
 		d.serving.Wait()
 		err = errors.Join(err, d.world.Close())
 	}()
-	fmt.Fprintf(d.out, "weir demo %s, %s world\n\n%s\n", d.name, d.world.Name(), picture(&d.topology))
+	fmt.Fprintf(d.out, "weir demo %s, %s world\n\n%s\n", d.name, d.world.Name(), picture(d))
 	if err := d.capture(); err != nil {
 		return err
 	}
@@ -74,7 +84,7 @@ func (d *demonstration) run(ctx context.Context) (err error) {
 	if err := d.serve(); err != nil {
 		return err
 	}
-	if err := d.request(ctx); err != nil {
+	if err := d.ask(ctx); err != nil {
 		return err
 	}
 	if err := d.show(); err != nil {
@@ -101,7 +111,7 @@ func (d *demonstration) capture() error {
 
 // startWeir runs the appliance in its place; the result stops it.
 func (d *demonstration) startWeir(ctx context.Context) (stop func() error, err error) {
-	text := d.world.Weir().Config() + demoService(d.world, &d.topology)
+	text := d.world.Weir().Config() + d.service()
 	cfg, err := config.Parse("demo", []byte(text))
 	if err != nil {
 		return nil, err
@@ -142,13 +152,13 @@ func (d *demonstration) openDevice(p config.Port) (device.Device, error) {
 	return d.world.Weir().Open(device.Config{Name: p.Device, Kind: kind, MTU: p.MTU, MAC: p.MAC})
 }
 
-// demoService is the service part of weir's configuration.
-func demoService(w lab.World, t *lab.Topology) string {
+// service is the service part of weir's configuration.
+func (d *demonstration) service() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "services:\n  - name: web\n    vip: %s:80\n    method: nat\n    scheduler: rr\n    reals:\n", lab.VIP4)
-	for _, n := range t.Nodes {
+	fmt.Fprintf(&b, "services:\n  - name: web\n    vip: %s:80\n    method: %s\n    scheduler: rr\n    reals:\n", d.vip, d.method)
+	for _, n := range d.topology.Nodes {
 		if strings.HasPrefix(n.Name, "real") {
-			fmt.Fprintf(&b, "      - {name: %s, address: \"%s:80\"}\n", n.Name, w.Host(n.Name).Addr4())
+			fmt.Fprintf(&b, "      - {name: %s, address: \"%s:80\"}\n", n.Name, n.Addr4())
 		}
 	}
 	return b.String()
@@ -161,7 +171,11 @@ func (d *demonstration) serve() error {
 		if !strings.HasPrefix(n.Name, "real") {
 			continue
 		}
-		l, err := d.world.Host(n.Name).Listen("tcp", net.JoinHostPort(n.Addr4().String(), "80"))
+		at := n.Addr4()
+		if len(n.Loopback) > 0 { // what comes to it is still for the VIP
+			at = d.vip
+		}
+		l, err := d.world.Host(n.Name).Listen("tcp", net.JoinHostPort(at.String(), "80"))
 		if err != nil {
 			return fmt.Errorf("demo: %s: %w", n.Name, err)
 		}
@@ -175,12 +189,12 @@ func (d *demonstration) serve() error {
 	return nil
 }
 
-// request sends the requests, each on a connection of its own.
-func (d *demonstration) request(ctx context.Context) error {
+// ask sends the requests, each on a connection of its own.
+func (d *demonstration) ask(ctx context.Context) error {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: d.world.Host("client1").Dial}}
-	fmt.Fprintf(d.out, "%d requests to http://%s/\n", demoRequests, lab.VIP4)
+	fmt.Fprintf(d.out, "%d requests to http://%s/\n", demoRequests, d.vip)
 	for i := range demoRequests {
-		url := fmt.Sprintf("http://%s/request-%d", lab.VIP4, i+1)
+		url := fmt.Sprintf("http://%s/request-%d", d.vip, i+1)
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return err
@@ -202,19 +216,34 @@ func (d *demonstration) request(ctx context.Context) error {
 	return nil
 }
 
+// oneWay: real servers answer clients past weir.
+func (d *demonstration) oneWay() bool { return d.method == "dsr" || d.method == "tunnel" }
+
 // show prints the way of the marked request and of its answer.
 func (d *demonstration) show() error {
-	for _, leg := range []struct{ title, beginning string }{
-		{"the request", "GET /" + demoMark},
-		{"the answer", "HTTP/1.1 200"},
+	for _, leg := range []struct {
+		title, beginning string
+		places           int // where it must have been seen, at the least
+		hops             *[]sighting
+	}{
+		{"the request", "GET /" + demoMark, 4, &d.request},
+		{"the answer", "HTTP/1.1 200", map[bool]int{false: 4, true: 2}[d.oneWay()], &d.answer},
 	} {
 		hops := d.hops(leg.beginning)
-		if len(hops) < 4 {
+		if len(hops) < leg.places {
 			return fmt.Errorf("demo: %s was seen at %d places only, which is a fault in weir", leg.title, len(hops))
 		}
+		*leg.hops = hops
 		fmt.Fprintf(d.out, "\n%s, hop by hop (* changed by weir)\n", leg.title)
 		writeHops(d.out, hops, d.colour)
 	}
+	if !d.oneWay() {
+		return nil
+	}
+	if slices.ContainsFunc(d.answer, func(s sighting) bool { return s.atWeir }) {
+		return errors.New("demo: the answer came past weir, which is a fault in weir")
+	}
+	fmt.Fprintf(d.out, "\nthe answer never passed weir: %s it to the client itself, as the VIP\n", d.answer[0].where)
 	return nil
 }
 
@@ -222,11 +251,33 @@ func (d *demonstration) show() error {
 func (d *demonstration) hops(beginning string) []sighting {
 	var hops []sighting
 	for _, r := range d.records() {
-		if r.frame.Parse(r.link) == packet.OK && carries(&r.frame, beginning, demoMark) {
-			hops = append(hops, sighting{where: r.where, frame: r.frame, weir: r.sent})
+		if r.frame.Parse(r.link) != packet.OK {
+			continue
+		}
+		s := sighting{where: r.where, frame: r.frame, weir: r.sent, atWeir: strings.HasPrefix(r.point, "weir-")}
+		d.open(&s)
+		if carries(&s.frame, beginning, demoMark) {
+			hops = append(hops, s)
 		}
 	}
 	return hops
+}
+
+// open takes what was seen out of its tunnel, if it is in one.
+func (d *demonstration) open(s *sighting) {
+	directors := d.topology.Node("real1").Decap
+	if len(directors) == 0 {
+		return
+	}
+	end, err := tunnel.NewDecap(tunnel.DecapConfig{Directors: directors, VIPs: d.topology.Weir.VIPs})
+	if err != nil {
+		return
+	}
+	outer := s.frame
+	outer.Store = slices.Clone(s.frame.Store)
+	if end.Pop(&s.frame) == packet.OK {
+		s.outer = &outer
+	}
 }
 
 // records are all frames seen anywhere, in order of time.
@@ -234,16 +285,19 @@ func (d *demonstration) records() []record {
 	all := d.weir.records()
 	for node, c := range d.captures {
 		for _, f := range c.Frames() {
-			verb := " receives"
+			verb, order := " receives", 1
 			if f.Out {
-				verb = " sends"
+				verb, order = " sends", 0
 			}
-			r := record{at: f.At, where: node + verb, point: node, link: packet.LinkEthernet}
+			r := record{at: f.At, order: order, where: node + verb, point: node, link: packet.LinkEthernet}
 			r.frame.Load(f.Data)
 			all = append(all, r)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b record) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(all, func(a, b record) int {
+		// A frame on a simulated segment is sent and received in one instant.
+		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.order, b.order))
+	})
 	return all
 }
 
@@ -277,6 +331,7 @@ func (d *demonstration) write() error {
 // record is a frame with where and when it was seen.
 type record struct {
 	at    time.Time
+	order int    // of records of one instant
 	where string // in the hop table
 	point string // in the capture file
 	link  packet.Link

@@ -37,6 +37,30 @@ func TestDemo(t *testing.T) {
 		}, []string{
 			"weir writes to client 02:00:00:01:00:01* 02:00:00:01:00:11* 192.0.2.10:80* 10.1.0.11:P 63*",
 		}},
+		{"bridged", []string{
+			"weir reads from client 02:00:00:01:00:11 02:00:00:03:00:01 10.1.0.11:P 10.3.0.100:80 64",
+			"weir writes to server 02:00:00:01:00:11 02:00:00:02:00:13* 10.1.0.11:P 10.2.0.13:80* 64",
+		}, []string{
+			"weir writes to client 02:00:00:02:00:13 02:00:00:01:00:11 10.3.0.100:80* 10.1.0.11:P 64",
+		}},
+		{"one-arm", []string{
+			"weir reads from lan 02:00:00:01:00:11 02:00:00:03:00:01 10.1.0.11:P 10.3.0.100:80 64",
+			"real3 receives 02:00:00:03:00:01 02:00:00:02:00:13 10.3.0.20X:P 10.2.0.13:80 63",
+		}, []string{
+			"weir writes to lan 02:00:00:03:00:01* 02:00:00:01:00:11* 10.3.0.100:80* 10.1.0.11:P* 63*",
+		}},
+		{"dsr", []string{
+			"weir writes to lan 02:00:00:03:00:01* 02:00:00:02:00:13* 10.1.0.11:P 10.3.0.100:80 64",
+		}, []string{
+			"real3 sends 02:00:00:02:00:13 02:00:00:01:00:11 10.3.0.100:80 10.1.0.11:P 64",
+			"client1 receives 02:00:00:02:00:13 02:00:00:01:00:11 10.3.0.100:80 10.1.0.11:P 64\n\nthe answer never passed weir: real3 sends it to the client itself, as the VIP",
+		}},
+		{"tunnel", []string{
+			"weir writes to lan 02:00:00:03:00:01* 02:00:00:02:00:13* 10.3.0.1 [10.1.0.11:P]* 10.2.0.13 [10.3.0.100:80]* 64 [64]*",
+			"real3 receives 02:00:00:03:00:01 02:00:00:02:00:13 10.3.0.1 [10.1.0.11:P] 10.2.0.13 [10.3.0.100:80] 64 [64]",
+		}, []string{
+			"client1 receives 02:00:00:02:00:13 02:00:00:01:00:11 10.3.0.100:80 10.1.0.11:P 64",
+		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "seen.pcapng")
@@ -56,7 +80,9 @@ func TestDemo(t *testing.T) {
 			if strings.Contains(text, "\x1b") {
 				t.Error("colours, and this is no terminal")
 			}
-			folded := regexp.MustCompile(`10\.1\.0\.11:\d+`).ReplaceAllString(regexp.MustCompile(` +`).ReplaceAllString(text, " "), "10.1.0.11:P")
+			folded := regexp.MustCompile(` +`).ReplaceAllString(text, " ")
+			folded = regexp.MustCompile(`10\.1\.0\.11:\d+`).ReplaceAllString(folded, "10.1.0.11:P")
+			folded = regexp.MustCompile(`10\.3\.0\.20[12]:\d+`).ReplaceAllString(folded, "10.3.0.20X:P") // of the pool
 			for _, line := range append(row.request, row.reply...) {
 				if !strings.Contains(folded, "\n "+line+"\n") {
 					t.Errorf("the table lacks %q:\n%s", line, text)
@@ -64,6 +90,30 @@ func TestDemo(t *testing.T) {
 			}
 			readsBack(t, file)
 		})
+	}
+}
+
+// All of them end in one table: what weir changed, and who answered the client.
+func TestDemoOfAllComparesThem(t *testing.T) {
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"demo", "all"}, strings.NewReader(""), &out, &errs); code != 0 {
+		t.Fatalf("exit %d: %s", code, errs.String())
+	}
+	_, table, _ := strings.Cut(out.String(), "the methods side by side\n")
+	got := regexp.MustCompile(`  +`).ReplaceAllString(table, " | ")
+	want := ` | topology | method | weir changed in the request | in the answer | the answer came
+ | nat | host | nat | destination, TTL | source, TTL | through weir
+ | routed | routed | nat | source MAC, destination MAC, destination, TTL | source MAC, destination MAC, source, TTL | through weir
+ | bridged | bridged | nat | destination MAC, destination | source | through weir
+ | one-arm | one-arm | fullnat | source MAC, destination MAC, source, destination, TTL | source MAC, destination MAC, source, destination, TTL | through weir
+ | dsr | one-arm | dsr | source MAC, destination MAC | nothing | past weir
+ | tunnel | one-arm | tunnel | a header around it, source MAC, destination MAC | nothing | past weir
+`
+	if got != want {
+		t.Errorf("the table is\n%s\nwant\n%s", got, want)
+	}
+	if code := run(t.Context(), []string{"demo", "all", "-w", "x.pcapng"}, strings.NewReader(""), &out, &errs); code != 2 {
+		t.Errorf("-w with all: exit %d, want 2", code)
 	}
 }
 

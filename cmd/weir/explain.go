@@ -76,10 +76,14 @@ func writeExplanation(w io.Writer, x control.Explanation) error {
 func verdictText(x control.Explanation) string {
 	switch x.Verdict {
 	case "emit":
-		if x.Real == "" {
-			return "emit: it leaves by port " + x.Egress
+		by := "port " + x.Egress
+		if x.Egress == appliance.TheBridge {
+			by = x.Egress
 		}
-		return fmt.Sprintf("emit: it leaves by port %s; service %s, real server %s", x.Egress, x.Service, x.Real)
+		if x.Real == "" {
+			return "emit: it leaves by " + by
+		}
+		return fmt.Sprintf("emit: it leaves by %s; service %s, real server %s", by, x.Service, x.Real)
 	case "pass":
 		return "pass: no virtual service is concerned"
 	}

@@ -19,7 +19,7 @@ type kernelPlace struct {
 
 func (w *kernelWorld) Weir() Place { return &kernelPlace{world: w, ns: w.weir} }
 
-func (p *kernelPlace) Config() string { return p.world.topology.Weir.config(true) }
+func (p *kernelPlace) Config() string { return p.world.topology.config(true) }
 
 func (p *kernelPlace) Do(f func() error) error { return p.ns.do(f) }
 

@@ -26,7 +26,7 @@ func newSimPlace(w *simWorld) *simPlace {
 	return &simPlace{world: w, sockets: map[string]*socket{}, open: map[string]bool{}}
 }
 
-func (p *simPlace) Config() string { return p.world.topology.Weir.config(false) }
+func (p *simPlace) Config() string { return p.world.topology.config(false) }
 
 func (p *simPlace) Do(f func() error) error {
 	if p.world.alive.Err() != nil {

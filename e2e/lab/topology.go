@@ -238,9 +238,10 @@ func (a *Attachment) device(name string) (Port, bool) {
 	return Port{}, false
 }
 
-// config is the head of weir's configuration for the attachment; manage says
-// whether there is a host around weir for it to manage.
-func (a *Attachment) config(manage bool) string {
+// config is the head of weir's configuration for its place; manage says whether
+// there is a host around weir for it to manage.
+func (t *Topology) config(manage bool) string {
+	a := &t.Weir
 	topology, kind := "routed", "tap"
 	if a.Node != "" {
 		topology, kind = "host", "tun"
@@ -254,6 +255,9 @@ func (a *Attachment) config(manage bool) string {
 		fmt.Fprintf(&c, "  - name: %s\n    %s: %s\n", p.Name, kind, p.Device)
 		if !p.MAC.IsZero() {
 			fmt.Fprintf(&c, "    mac: \"%s\"\n", p.MAC)
+		}
+		if s := t.Segment(p.Segment); s != nil && s.MTU != 0 {
+			fmt.Fprintf(&c, "    mtu: %d\n", s.MTU)
 		}
 		if len(p.Addresses) > 0 {
 			c.WriteString("    addresses:\n")
