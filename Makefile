@@ -7,6 +7,9 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Debian's packages and the program that each is wanted for.
 PEERS       := tshark:tshark haproxy:haproxy nginx-light:nginx curl:curl iperf3:iperf3 nftables:nft iproute2:ip
 
+# Scenarios of e2e whose simulated half has all of weir in one process.
+SIMULATED   := ^Test(TCP|UDP|Ping|PortUnreachable|Refusals|Bulk|StopAndStart)/./^sim$$
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test race check fmt vet staticcheck rules tidy cross peers peers-install bench fuzz build clean
 
@@ -20,7 +23,8 @@ test: ## every test that needs Go alone; no root, no network
 	$(GO) test ./...
 
 race: ## the concurrent packages under the race detector (wants a C compiler)
-	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./netstack/... ./appliance/... ./e2e/lab/... | grep -v -E '/(packet|packettest|config)$$')
+	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./netstack/... ./appliance/... ./cmd/weir ./e2e/lab/... | grep -v -E '/(packet|packettest|config)$$')
+	CGO_ENABLED=1 $(GO) test -race -run '$(SIMULATED)' ./e2e
 
 check: fmt vet staticcheck rules tidy cross race ## gofmt, vet, staticcheck, import rules, go.mod, other systems, races
 

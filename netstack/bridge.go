@@ -22,6 +22,9 @@ type bridge struct {
 	table  *fdb
 	nextAt time.Duration // of the next ageing
 
+	flooded     atomic.Uint64 // frames of others that went to all ports
+	floodedThen uint64        // at the last tick
+
 	guardMu  sync.Mutex
 	guard    *loopGuard
 	flapLog  bucket
@@ -146,6 +149,7 @@ func (w *worker) cross(now time.Duration, in *port, p *packet.Packet) {
 	case known:
 		s.relay(now, in, s.ports[to], p)
 	default:
+		s.bridge.flooded.Add(1)
 		for _, out := range s.ports {
 			if out != in && !s.bridge.shut[out.id].Load() {
 				s.relay(now, in, out, p)

@@ -67,6 +67,8 @@ func (s *Stack) enters(now time.Duration, in *port, p *packet.Packet) packet.Rea
 		return packet.BridgeLoop
 	case stationPinned:
 		return packet.BridgeLoop
+	case stationBack:
+		s.suspectLoop(now)
 	}
 	return packet.OK
 }
@@ -185,6 +187,11 @@ func (s *Stack) tickBridge(now time.Duration) {
 	if stale {
 		s.generation.Add(1)
 	}
+	flooded := b.flooded.Load()
+	if flooded-b.floodedThen > stormFloods {
+		s.suspectLoop(now)
+	}
+	b.floodedThen = flooded
 	b.guardMu.Lock()
 	open := b.guard.reopen(now)
 	due := b.guard.probes(now)

@@ -25,6 +25,7 @@ const (
 	stationKnown  sighting = iota // it is where it was
 	stationNew                    // first frame of it
 	stationMoved                  // it was at another port until now
+	stationBack                   // likewise, and that not for the first time within moveWindow
 	stationFlaps                  // it moved once too often, and is pinned
 	stationPinned                 // it is pinned to another port: not to be believed
 	stationUnheld                 // the table is full: not remembered
@@ -106,6 +107,9 @@ func (t *fdb) learn(now time.Duration, mac packet.MAC, in packet.PortID) (s sigh
 	t.moves++
 	e.moves++
 	s, to := stationMoved, in
+	if e.moves > 1 {
+		s = stationBack
+	}
 	if e.moves > maxMoves {
 		s, to = stationFlaps, e.home
 		e.pinned, e.moves = now+pinTime, 0

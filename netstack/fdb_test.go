@@ -25,7 +25,11 @@ func TestFDB(t *testing.T) {
 	moves := func(at time.Duration, first packet.PortID, n int) (steps []step) {
 		for i := range n {
 			in := (first + packet.PortID(i)) % 2
-			steps = append(steps, step{at, in, stationMoved, in, false})
+			seen := stationBack
+			if i == 0 {
+				seen = stationMoved
+			}
+			steps = append(steps, step{at, in, seen, in, false})
 		}
 		return steps
 	}
@@ -53,7 +57,7 @@ func TestFDB(t *testing.T) {
 			step{pinTime, b, stationMoved, b, false})},
 		{"moves of another second do not count", append(flap(0, maxMoves),
 			step{moveWindow, b, stationMoved, b, false},
-			step{moveWindow, a, stationMoved, a, false})},
+			step{moveWindow, a, stationBack, a, false})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			table := newFDB()

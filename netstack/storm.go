@@ -11,6 +11,7 @@ import (
 const (
 	suspectTime  = 5 * time.Second        // how long a suspicion lasts
 	suspectProbe = 100 * time.Millisecond // between probes while it does
+	stormFloods  = 100                    // frames flooded from tick to tick that are a reason to ask
 	shutTime     = 5 * time.Second        // how long a port stays shut after the last proof
 	shutProbe    = time.Second            // between probes through a shut port
 

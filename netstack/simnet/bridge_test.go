@@ -45,7 +45,6 @@ func TestBridgeJoinsSegments(t *testing.T) {
 		client: host(left, "client", "10.0.0.9/24", "2001:db8::9/64"),
 		server: host(right, "server", "10.0.0.11/24", "2001:db8::11/64"),
 	}
-	s := bridge(t, io.Discard, left.Attach("weir-left", packet.MAC{}, 0), right.Attach("weir-right", packet.MAC{}, 0))
 	t.Cleanup(func() {
 		for _, c := range []io.Closer{w.client, w.server, left, right} {
 			if err := c.Close(); err != nil {
@@ -53,6 +52,7 @@ func TestBridgeJoinsSegments(t *testing.T) {
 			}
 		}
 	})
+	s := bridge(t, io.Discard, left.Attach("weir-left", packet.MAC{}, 0), right.Attach("weir-right", packet.MAC{}, 0))
 	w.transfer(t, "10.0.0.11:80", 1<<20)
 	w.transfer(t, "[2001:db8::11]:80", 1<<20)
 	for _, h := range []*Host{w.client, w.server} {
@@ -111,8 +111,6 @@ func TestBridgeEndsAStorm(t *testing.T) {
 	lan := NewSegment(SegmentConfig{Name: "lan"})
 	a := must(NewHost(HostConfig{Name: "a", Device: lan.Attach("a", packet.MAC{}, 0), Addresses: prefixes("10.0.0.9/24")}))(t)
 	b := must(NewHost(HostConfig{Name: "b", Device: lan.Attach("b", packet.MAC{}, 0), Addresses: prefixes("10.0.0.11/24")}))(t)
-	log := &guardedLog{}
-	s := bridge(t, log, lan.Attach("weir-left", packet.MAC{}, 0), lan.Attach("weir-right", packet.MAC{}, 0))
 	t.Cleanup(func() {
 		for _, c := range []io.Closer{a, b, lan} {
 			if err := c.Close(); err != nil {
@@ -120,6 +118,8 @@ func TestBridgeEndsAStorm(t *testing.T) {
 			}
 		}
 	})
+	log := &guardedLog{}
+	s := bridge(t, log, lan.Attach("weir-left", packet.MAC{}, 0), lan.Attach("weir-right", packet.MAC{}, 0))
 	talk(t, a, "10.0.0.11") // whose first question is a broadcast
 	patient := time.NewTimer(patience)
 	defer patient.Stop()
