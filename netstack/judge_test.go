@@ -19,7 +19,7 @@ func TestJudgementsAreWhatHappens(t *testing.T) {
 		{"transit that is too big and whole", "lan: udp 10.0.0.9:1 > 192.0.2.9:53 df len 3000 mac client>lan", "drop too-big"},
 		{"transit that is too big and may be cut", "lan: udp 10.0.0.9:1 > 192.0.2.9:53 len 3000 mac client>lan", "emit ok"},
 		{"transit to a neighbour that nobody asked for", "lan: udp 10.0.0.9:1 > 192.0.2.77:53 mac client>lan", "hold neighbour-wait"},
-		{"transit to the subnet's broadcast", "lan: udp 10.0.0.9:1 > 192.0.2.255:53 mac client>lan", "drop no-route"},
+		{"transit to the subnet's broadcast", "lan: udp 10.0.0.9:1 > 192.0.2.255:53 mac client>lan", "drop not-forwarding"},
 		{"transit without a route", "lan: udp 10.0.0.9:1 > 203.0.113.1:53 mac client>lan", "drop no-route"},
 		{"transit from a link-local address", "lan: udp 169.254.0.9:1 > 192.0.2.9:53 mac client>lan", "drop not-forwarding"},
 		{"from loopback", "lan: udp 127.0.0.1:1 > 192.0.2.9:53 mac client>lan", "drop martian"},
