@@ -50,9 +50,15 @@ func (s *Stack) enters(now time.Duration, in *port, p *packet.Packet) packet.Rea
 		return packet.Truncated
 	}
 	dst, src := packet.MAC(b), packet.MAC(b[6:])
+	if binary.BigEndian.Uint16(b[12:]) == etherProbe {
+		if out, ours := s.bridge.guard.sentBy(b[14:]); ours {
+			s.cameBack(now, out, in)
+			return packet.BridgeLoop
+		}
+	}
 	switch {
 	case src == in.mac:
-		s.cameBack(now, in, b)
+		s.suspectLoop(now)
 		return packet.BridgeLoop
 	case s.bridge.shut[in.id].Load():
 		return packet.BridgeLoop
@@ -100,15 +106,11 @@ func (b *bridge) learn(now time.Duration, mac packet.MAC, in packet.PortID, s *S
 	return seen
 }
 
-// cameBack looks at a frame with our own source, which nobody else should send.
-func (s *Stack) cameBack(now time.Duration, in *port, frame []byte) {
+// cameBack takes in that the probe of the port out came in by in.
+func (s *Stack) cameBack(now time.Duration, out packet.PortID, in *port) {
 	b := s.bridge
-	if binary.BigEndian.Uint16(frame[12:]) != etherProbe {
-		s.suspectLoop(now)
-		return
-	}
 	b.guardMu.Lock()
-	at, newly := b.guard.returned(now, frame[14:], in.id)
+	at, newly := b.guard.returned(now, out, in.id)
 	b.guardMu.Unlock()
 	if !newly {
 		return
@@ -162,7 +164,8 @@ func (s *Stack) probe(now time.Duration, ports []packet.PortID) {
 	for _, id := range ports {
 		var frame [probeFrame]byte
 		copy(frame[:], packet.Broadcast[:])
-		copy(frame[6:], s.bridge.link.mac[:])
+		source := s.bridge.guard.source(id)
+		copy(frame[6:], source[:])
 		binary.BigEndian.PutUint16(frame[12:], etherProbe)
 		copy(frame[14:], s.bridge.guard.tokens[id][:])
 		w.frame.Load(frame[:])

@@ -70,21 +70,36 @@ func (g *loopGuard) probes(now time.Duration) (due []packet.PortID) {
 	return due
 }
 
-// returned takes in that a frame of ours, whose payload this is, came in by in.
-// It is the port to shut, and whether it was open until now; NoPort if this
-// proves nothing. Of two ports the one configured later is shut: of a ring,
-// the first goes on leading everywhere.
-func (g *loopGuard) returned(now time.Duration, payload []byte, in packet.PortID) (shut packet.PortID, newly bool) {
+// sentBy is the port by which the probe with this payload left, if it is ours.
+func (g *loopGuard) sentBy(payload []byte) (packet.PortID, bool) {
 	for out := range g.tokens {
-		if packet.PortID(out) == in || !bytes.HasPrefix(payload, g.tokens[out][:]) {
-			continue
+		if bytes.HasPrefix(payload, g.tokens[out][:]) {
+			return packet.PortID(out), true
 		}
-		shut = max(packet.PortID(out), in)
-		newly = g.shut[shut] == 0
-		g.shut[shut] = now + shutTime
-		return shut, newly
 	}
 	return packet.NoPort, false
+}
+
+// source is the MAC that the probes of a port come from. Not the bridge's own:
+// the switches around would learn that behind a shut port.
+func (g *loopGuard) source(port packet.PortID) packet.MAC {
+	m := packet.MAC(g.tokens[port][:6])
+	m[0] = m[0]&^1 | 2 // a station's, locally administered
+	return m
+}
+
+// returned takes in that the probe of out came in by in. It is the port to
+// shut, and whether it was open until now; NoPort if this proves nothing. Of
+// two ports the one configured later is shut: of a ring, the first goes on
+// leading everywhere.
+func (g *loopGuard) returned(now time.Duration, out, in packet.PortID) (shut packet.PortID, newly bool) {
+	if out == in {
+		return packet.NoPort, false
+	}
+	shut = max(out, in)
+	newly = g.shut[shut] == 0
+	g.shut[shut] = now + shutTime
+	return shut, newly
 }
 
 // reopen is the ports whose time is over.

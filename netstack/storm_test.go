@@ -26,11 +26,18 @@ func TestLoopGuardShutsWhatIsProven(t *testing.T) {
 			if test.forged {
 				payload[probeToken-1] ^= 1
 			}
-			shut, newly := g.returned(0, payload, packet.PortID(test.in))
+			out, ours := g.sentBy(payload)
+			if ours == test.forged {
+				t.Fatalf("ours: %v", ours)
+			}
+			if test.forged {
+				return
+			}
+			shut, newly := g.returned(0, out, packet.PortID(test.in))
 			if shut != test.shut || newly != (shut != packet.NoPort) {
 				t.Fatalf("shut port %d, newly %v; want port %d", shut, newly, test.shut)
 			}
-			if _, again := g.returned(time.Second, payload, packet.PortID(test.in)); again {
+			if _, again := g.returned(time.Second, out, packet.PortID(test.in)); again {
 				t.Error("a port was shut twice")
 			}
 		})
@@ -58,7 +65,7 @@ func TestLoopGuardAsks(t *testing.T) {
 			t.Errorf("%v: asked through %d, want %d", step.at, due, step.want)
 		}
 	}
-	g.returned(7*time.Second, g.tokens[0][:], 1)
+	g.returned(7*time.Second, 0, 1)
 	for at := 7 * time.Second; at < 12*time.Second; at += time.Second {
 		if due := g.probes(at); !slices.Equal(due, []packet.PortID{1}) {
 			t.Errorf("%v: asked through %d, want the shut port", at, due)
