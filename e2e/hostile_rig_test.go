@@ -9,9 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,7 +22,8 @@ import (
 	"weir/netstack/packet"
 )
 
-// hostileSoak asks for the full volume of THREATS-like runs: minutes instead of seconds.
+// hostileSoak asks for the full volume, 10,000 units of each class and 50,000
+// fragments: minutes instead of seconds.
 var hostileSoak = os.Getenv("WEIR_SOAK") == "1"
 
 // hostileVolume is how much of something a run does: shortly, ordinarily, fully.
@@ -131,6 +129,20 @@ func (l *honestTraffic) start() {
 func (l *honestTraffic) end() {
 	l.stop()
 	l.done.Wait()
+}
+
+// warmUp goes once around: neighbours, threads and pools are there. The
+// attacker is known too, so that answers to it need not wait for its MAC.
+func (l *honestTraffic) warmUp() {
+	l.t.Helper()
+	l.start()
+	within(limit, func() bool { return l.requests.Load() > 40 })
+	l.end()
+	for _, f := range families {
+		if _, err := l.w.Host("client2").Ping(l.t.Context(), f.vip); err != nil {
+			l.t.Fatal(err)
+		}
+	}
 }
 
 // every calls do until ctx ends.
@@ -263,21 +275,6 @@ func within(most time.Duration, is func() bool) bool {
 	}
 }
 
-// footprint is what the process has: goroutines, and bytes of memory that are
-// resident (0 where there is no /proc).
-type footprint struct{ goroutines, resident int }
-
-func footprintNow() footprint {
-	debug.FreeOSMemory()
-	f := footprint{goroutines: runtime.NumGoroutine()}
-	if text, err := os.ReadFile("/proc/self/statm"); err == nil {
-		var size, resident int
-		fmt.Sscan(string(text), &size, &resident)
-		f.resident = resident * os.Getpagesize()
-	}
-	return f
-}
-
 // capturesOf records at several nodes on a segment.
 func capturesOf(t *testing.T, w lab.World, segment string, nodes ...string) (list []*lab.Capture) {
 	t.Helper()
@@ -305,17 +302,6 @@ func stopped(t *testing.T, captures []*lab.Capture) (in, out []lab.Frame) {
 		out = append(out, sent(c.Frames(), true)...)
 	}
 	return in, out
-}
-
-// reasonsOf are all counters that classes are seen by.
-func reasonsOf(classes []*hostile.Class) (list []string) {
-	for _, c := range classes {
-		for _, f := range c.Fates {
-			list = append(list, f.Reasons()...)
-		}
-	}
-	slices.Sort(list)
-	return slices.Compact(list)
 }
 
 // parseFrame parses a frame of Ethernet.

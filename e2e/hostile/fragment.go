@@ -46,6 +46,14 @@ var fragmentClasses = []Class{
 	}}),
 }
 
+// PingPiece is a frame with a later piece of a ping to a VIP that never comes
+// whole: the one kind of fragment that weir's own stack puts together.
+func (g *Generator) PingPiece(i int) []byte {
+	k := &kit{Generator: g, i: i, six: i % 2}
+	k.ip(GivenUp, k.piece(k.icmpProto(), k.number, 1448, true, k.fill(16+i%90*16)))
+	return k.frames[0].Data
+}
+
 // first is the first piece of a datagram to the UDP service: size bytes of what
 // its length says.
 func (k *kit) first(id uint32, size, length int) []byte {

@@ -124,8 +124,8 @@ func (k *kit) turn(n int) int { return k.i / 2 % n }
 
 // openPort is the source port of what may begin a flow, strangePort of what
 // must find none.
-func (k *kit) openPort() uint16    { return uint16(2000 + k.i%7000) }
-func (k *kit) strangePort() uint16 { return uint16(9000 + k.i%7000) }
+func (k *kit) openPort() uint16    { return uint16(2000 + k.i%2000) }
+func (k *kit) strangePort() uint16 { return uint16(4000 + k.i%12_000) }
 
 // frame adds a frame.
 func (k *kit) frame(f Fate, data []byte) {

@@ -147,6 +147,17 @@ func TestOnlyOneThingIsWrong(t *testing.T) {
 	}
 }
 
+func TestPingPiecesAreLaterFragments(t *testing.T) {
+	g := hostile.NewGenerator(stage)
+	for i := range 200 {
+		p := &packet.Packet{}
+		p.Load(g.PingPiece(i))
+		if why := p.Parse(packet.LinkEthernet); why != packet.OK || !p.Frag || !p.MoreFrags || p.FragOffset == 0 || p.Version != uint8(4+i%2*2) {
+			t.Errorf("piece %d: %v, %v", i, why, p)
+		}
+	}
+}
+
 func TestMarks(t *testing.T) {
 	for _, tt := range []struct {
 		name string
