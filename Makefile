@@ -23,7 +23,7 @@ test: ## every test that needs Go alone; no root, no network
 	$(GO) test ./...
 
 race: ## the concurrent packages under the race detector (wants a C compiler)
-	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./netstack/... ./appliance/... ./cmd/weir ./e2e/lab/... | grep -v -E '/(packet|packettest|config)$$')
+	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./netstack/... ./appliance/... ./cmd/weir ./tunnel/... ./e2e/lab/... | grep -v -E '/(packet|packettest|config)$$')
 	CGO_ENABLED=1 $(GO) test -race -run '$(SIMULATED)' ./e2e
 
 check: fmt vet staticcheck rules tidy cross race ## gofmt, vet, staticcheck, import rules, go.mod, other systems, races
@@ -53,7 +53,7 @@ cross: ## build and vet for macOS and Windows, without cgo
 # Their programs live in sbin, which is not in everybody's path.
 peers: export PATH := $(PATH):/usr/sbin:/sbin
 peers: peers-install ## the tests against real programs; what is missing is installed, or fails
-	WEIR_NO_SKIP=1 $(GO) test -tags=peers ./e2e/...
+	WEIR_NO_SKIP=1 WEIR_WHOLE=1 $(GO) test -tags=peers ./e2e/...
 
 # Debian starts haproxy and nginx as services where an init runs.
 peers-install: export PATH := $(PATH):/usr/sbin:/sbin

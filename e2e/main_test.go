@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 // atEnd tidies up what tests share.
 var atEnd []func()
 
+// whole: every method moves 100 MB, not nat alone. `make peers` has the time.
+var whole = os.Getenv("WEIR_WHOLE") == "1"
+
 // limit bounds every wait of a scenario.
 const limit = 30 * time.Second
 
