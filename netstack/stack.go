@@ -242,7 +242,9 @@ func (s *Stack) receive(in *port, queue int, reading func()) error {
 		// The read blocks the thread in the kernel; with a thread of its own
 		// nobody has to be found to take over what else it would run.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		if !preferred() {
+			defer runtime.UnlockOSThread()
+		} // else the thread ends with this goroutine: nobody else is to inherit it
 	}
 	w := &worker{s: s}
 	w.frame.Store = make([]byte, device.BufferSize)
