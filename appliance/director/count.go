@@ -82,7 +82,7 @@ type Counts struct {
 	Flows                 int64 // live now
 	Limit                 int64
 	Created, Expired      uint64
-	Evicted               uint64 // half-open ones that made room in a full table
+	Evicted               uint64 // unanswered or over, and made room in a full table
 	Replaced              uint64 // over, and their addresses and ports used anew
 	HeldFrames, HeldBytes int    // copies of frames that wait now
 	PoolLent              int    // source ports of fullnat lent now

@@ -41,7 +41,7 @@ type portSet struct {
 
 const (
 	pagePorts = 256
-	// taken marks a slot whose flow is not stored yet.
+	// slotTaken marks a slot whose flow is not stored yet.
 	slotTaken = 1<<32 - 1
 	// A place is the shard's number above the flow's ref.
 	refBits = 27

@@ -26,9 +26,6 @@ var schedulers = map[string]func(reals []*Real, before Scheduler) Scheduler{
 	"wrr": newWeightedRoundRobin,
 }
 
-// Schedulers reports whether there is a scheduler of this name.
-func HasScheduler(name string) bool { return schedulers[name] != nil }
-
 // newScheduler makes the scheduler of a service; before is the service in the
 // table in force, or nil. The name has been checked with the configuration.
 func newScheduler(name string, reals []*Real, before *Service) Scheduler {
